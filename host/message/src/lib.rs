@@ -1,0 +1,22 @@
+//! The vocabulary of Wasmilter: what a message is made of, what may be asked of it, and what was decided about it.
+//!
+//! Everything here is plain data and pure functions. Start with [`message`] (the states of a message), then
+//! [`decision`] (what a stage says) and [`apply`] (how what it says changes the message).
+//!
+//! Invariant: no I/O, no async runtime, no wasmtime, no actix. Nothing here knows the milter protocol.
+
+pub mod apply;
+pub mod body;
+pub mod client;
+pub mod deadline;
+pub mod decision;
+pub mod envelope;
+pub mod facts;
+pub mod failure;
+pub mod headers;
+pub mod judge;
+pub mod message;
+pub mod mime;
+pub mod policy;
+pub mod service;
+pub mod trace;
