@@ -13,6 +13,7 @@ pub mod decision;
 pub mod envelope;
 pub mod facts;
 pub mod failure;
+pub mod grants;
 pub mod headers;
 pub mod judge;
 pub mod message;
