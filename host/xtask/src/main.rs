@@ -1,7 +1,11 @@
 //! The recipes of this repository: `cargo xtask` lists them.
 
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool for the terminal")]
+
+mod check;
 mod plugins;
 mod process;
+mod test;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -19,17 +23,27 @@ struct Arguments {
 enum Recipe {
     /// Build the bundled plugins into target/plugins and the test guests into target/guests.
     Plugins {
-        /// Only these; all when none is named.
+        /// Only these bundled plugins, no guests; everything when none is named.
         names: Vec<String>,
     },
+    /// Install the test servers (Postfix, Sendmail, clamd, rspamd, …) where missing, then run every test.
+    Test {
+        /// Passed on to `cargo test`: names of tests to run.
+        filter: Vec<String>,
+    },
+    /// Formatting, lints, documentation; licences and advisories where cargo-deny is installed.
+    Check,
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().recipe {
-        Recipe::Plugins { names } => {
-            plugins::build(&names)?;
+        Recipe::Plugins { names } if names.is_empty() => {
+            plugins::build(&[])?;
             plugins::build_guests()
         }
+        Recipe::Plugins { names } => plugins::build(&names),
+        Recipe::Test { filter } => test::run(&filter),
+        Recipe::Check => check::run(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -55,6 +56,7 @@ fn build_workspace(workspace: &Path, into: &Path, names: &[String], libraries: &
 fn componentize(module: &Path, component: &Path) -> Result<()> {
     let bytes = fs::read(module).with_context(|| format!("reading {}", module.display()))?;
     let encoded = ComponentEncoder::default().module(&bytes)?.validate(true).encode()?;
+    refuse_foreign_imports(&encoded)?;
     // An unchanged file keeps its time stamp.
     if fs::read(component).is_ok_and(|old| old == encoded) {
         return Ok(());
@@ -63,6 +65,32 @@ fn componentize(module: &Path, component: &Path) -> Result<()> {
     let unfinished = component.with_extension("wasm.part");
     fs::write(&unfinished, encoded)?;
     fs::rename(&unfinished, component)?;
+    Ok(())
+}
+
+/// Fails when a component imports anything but our contract: several "pure Rust" crates pull JavaScript or WASI
+/// imports on this target, and each would widen what a plugin can reach.
+fn refuse_foreign_imports(component: &[u8]) -> Result<()> {
+    let mut foreign = Vec::new();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let name = import?.name.name.to_owned();
+                    if !name.starts_with("wasmilter:policy/") {
+                        foreign.push(name);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if !foreign.is_empty() {
+        bail!("it imports what is not in wit/: {}", foreign.join(", "));
+    }
     Ok(())
 }
 

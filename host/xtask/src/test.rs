@@ -1,0 +1,33 @@
+//! `cargo xtask test`: everything that the tests need, then the tests.
+
+use crate::{plugins, process, root};
+use anyhow::{Context, Result};
+use std::process::Command;
+
+/// Installs the test servers, builds plugins, guests and the host, and runs every test, or those that `filter` names.
+pub(crate) fn run(filter: &[String]) -> Result<()> {
+    let root = root();
+    process::step("test servers");
+    process::run(Command::new("bash").arg(root.join("tests/servers/install.sh")))
+        .context("the end-to-end tests need real Postfix, Sendmail, clamd and rspamd")?;
+
+    process::step("plugins and test guests");
+    plugins::build(&[])?;
+    plugins::build_guests()?;
+
+    process::step("host");
+    // The end-to-end tests start this binary.
+    process::cargo(&root, &["build", "--locked", "--package", "wasmilter"])?;
+
+    process::step("tests of the host");
+    let mut host = Command::new("cargo");
+    process::run(
+        host.current_dir(&root).args(["test", "--locked", "--workspace", "--no-fail-fast", "--"]).args(filter),
+    )?;
+
+    process::step("tests of the plugins");
+    let mut plugins = Command::new("cargo");
+    process::run(
+        plugins.current_dir(root.join("plugins")).args(["test", "--locked", "--no-fail-fast", "--"]).args(filter),
+    )
+}
