@@ -1,0 +1,130 @@
+//! Content-Transfer-Encoding (RFC 2045 §6): lenient decoding, exact encoding.
+
+use super::{Decoded, Defect};
+use bytes::Bytes;
+
+/// A transfer encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// 7bit, 8bit, binary; and, with `known` false, whatever we do not know.
+    Identity {
+        /// Whether it is one of RFC 2045.
+        known: bool,
+    },
+    /// RFC 2045 §6.8.
+    Base64,
+    /// RFC 2045 §6.7.
+    QuotedPrintable,
+}
+
+impl Encoding {
+    /// The encoding of that name, in lower case.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "base64" => Self::Base64,
+            "quoted-printable" => Self::QuotedPrintable,
+            _ => Self::Identity { known: matches!(name, "7bit" | "8bit" | "binary") },
+        }
+    }
+}
+
+/// Decodes `content`. Never fails: what does not belong there is skipped (base64) or taken literally.
+pub(crate) fn decode(content: Bytes, encoding: Encoding) -> Decoded {
+    match encoding {
+        Encoding::Identity { .. } => Decoded { bytes: content, defect: None },
+        Encoding::Base64 => {
+            let (bytes, clean) = decode_base64(&content);
+            Decoded { bytes: bytes.into(), defect: (!clean).then_some(Defect::InvalidBase64) }
+        }
+        Encoding::QuotedPrintable => {
+            let (bytes, clean) = decode_quoted_printable(&content);
+            Decoded { bytes: bytes.into(), defect: (!clean).then_some(Defect::InvalidQuotedPrintable) }
+        }
+    }
+}
+
+/// Decodes base64; false when something was skipped. Padding ends a quantum, not the content: some programs join
+/// encoded pieces, and some recipients' programs read on.
+pub(crate) fn decode_base64(content: &[u8]) -> (Vec<u8>, bool) {
+    if let Some(bytes) = mail_parser::decoders::base64::base64_decode(content) {
+        return (bytes, true);
+    }
+    let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let kept: Vec<u8> = content.iter().copied().filter(belongs).collect();
+    (mail_parser::decoders::base64::base64_decode(&kept).unwrap_or_default(), false)
+}
+
+/// Decodes quoted-printable; false when an escape was none. White space at line ends goes (RFC 2045 §6.7 rule 3).
+pub(crate) fn decode_quoted_printable(content: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(content.len());
+    let mut clean = true;
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        let (text, end) = match line {
+            [text @ .., b'\r', b'\n'] => (text, &b"\r\n"[..]),
+            [text @ .., b'\n'] => (text, &b"\n"[..]),
+            text => (text, &b""[..]),
+        };
+        let mut rest = trim_blanks(text);
+        let mut end = end;
+        while let Some(at) = memchr::memchr(b'=', rest) {
+            let (before, escape) = rest.split_at_checked(at).unwrap_or((rest, b""));
+            out.extend_from_slice(before);
+            match escape {
+                [_] => {
+                    // A soft line break.
+                    end = b"";
+                    rest = b"";
+                }
+                [_, high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                    out.push(hex(*high) << 4 | hex(*low));
+                    rest = after;
+                }
+                [equals, after @ ..] => {
+                    clean = false;
+                    out.push(*equals);
+                    rest = after;
+                }
+                [] => break,
+            }
+        }
+        out.extend_from_slice(rest);
+        out.extend_from_slice(end);
+    }
+    (out, clean)
+}
+
+fn trim_blanks(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = line {
+        line = rest;
+    }
+    line
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit & 0x0f,
+        // A to F and a to f end in 1 to 6.
+        _ => (digit & 0x0f).saturating_add(9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_leniently() {
+        assert_eq!(decode_base64(b"SGVs\r\nbG8=\r\n"), (b"Hello".to_vec(), true));
+        assert_eq!(decode_base64(b"SGVs!bG8="), (b"Hello".to_vec(), false));
+        assert_eq!(decode_base64(b"SGVsbG8=SGVsbG8="), (b"HelloHello".to_vec(), true));
+        assert_eq!(decode_base64(b""), (Vec::new(), true));
+    }
+
+    #[test]
+    fn quoted_printable_is_read_leniently() {
+        assert_eq!(decode_quoted_printable(b"a=3Db=\r\nc  \r\nd=c3\n"), (b"a=bc\r\nd\xc3\n".to_vec(), true));
+        assert_eq!(decode_quoted_printable(b"a=zz=4"), (b"a=zz=4".to_vec(), false));
+        assert_eq!(decode_quoted_printable(b"a= \r\nb="), (b"ab".to_vec(), true));
+    }
+}

@@ -1,0 +1,169 @@
+//! Values of header fields: parameters (RFC 2045, 2231), encoded words (RFC 2047), addresses (RFC 5322 §3.4).
+//!
+//! mail-parser reads the values; names of fields never come from it, because it is lenient about them. Every value is
+//! cut to a bound first, so that nobody can make a field cost more than its bytes are worth.
+
+use mail_parser::{Address, HeaderValue, parsers::MessageStream};
+
+/// Bytes of a Content-Type or Content-Disposition that are looked at.
+const MAX_STRUCTURED: usize = 16 << 10;
+
+/// Bytes of an address list that are looked at: thousands of recipients fit.
+const MAX_ADDRESSES: usize = 512 << 10;
+
+/// Bytes of an unstructured value that are looked at. MTAs cut header fields at 60 to 100 kB.
+const MAX_TEXT: usize = 256 << 10;
+
+/// A value with parameters, as of Content-Type and Content-Disposition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Parameterised {
+    word: String,
+    subtype: Option<String>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Parameterised {
+    /// What stands before the parameters (of a media type the part before the slash), in lower case.
+    pub(crate) fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// Decoded value of a parameter, named in lower case; of several the first.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it is a well-formed media type.
+    pub(crate) fn is_media_type(&self) -> bool {
+        is_token(&self.word) && self.subtype.as_deref().is_some_and(is_token)
+    }
+
+    /// `type/subtype`, when it is one.
+    pub(crate) fn media_type(&self) -> Option<String> {
+        self.subtype.as_ref().filter(|_| self.is_media_type()).map(|subtype| format!("{}/{subtype}", self.word))
+    }
+}
+
+/// Reads the value of a Content-Type field.
+pub(crate) fn content_type(value: &[u8]) -> Parameterised {
+    parameterised(value)
+}
+
+/// Reads the value of a Content-Disposition field.
+pub(crate) fn disposition(value: &[u8]) -> Parameterised {
+    let mut found = parameterised(value);
+    if !is_token(&found.word) {
+        found.word.clear();
+    }
+    found
+}
+
+fn parameterised(value: &[u8]) -> Parameterised {
+    let line = as_line(value, MAX_STRUCTURED);
+    let HeaderValue::ContentType(found) = MessageStream::new(&line).parse_content_type() else {
+        return Parameterised::default();
+    };
+    let lower = |text: &str| text.trim().to_ascii_lowercase();
+    Parameterised {
+        word: lower(&found.c_type),
+        subtype: found.c_subtype.as_deref().map(lower),
+        parameters: found
+            .attributes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|attribute| (attribute.name.into_owned(), attribute.value.into_owned()))
+            .collect(),
+    }
+}
+
+/// Reads a value that is one word, such as a transfer encoding, in lower case; what follows it is ignored.
+pub(crate) fn token(value: &[u8]) -> String {
+    let value = value.trim_ascii_start();
+    let end = value.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(value.len());
+    String::from_utf8_lossy(value.get(..end).unwrap_or_default()).to_ascii_lowercase()
+}
+
+/// The text of a value as people read it: unfolded, trimmed, encoded words decoded.
+pub(crate) fn text(value: &[u8]) -> String {
+    let line = as_line(value, MAX_TEXT);
+    match MessageStream::new(&line).parse_unstructured() {
+        HeaderValue::Text(text) => text.trim().to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Display name and address of all mailboxes of an address list; groups are flattened.
+pub(crate) fn addresses(value: &[u8]) -> Vec<(String, String)> {
+    let line = as_line(value, MAX_ADDRESSES);
+    let list = match MessageStream::new(&line).parse_address() {
+        HeaderValue::Address(Address::List(list)) => list,
+        HeaderValue::Address(Address::Group(groups)) => groups.into_iter().flat_map(|group| group.addresses).collect(),
+        _ => Vec::new(),
+    };
+    list.into_iter()
+        .map(|found| {
+            (found.name.unwrap_or_default().trim().to_owned(), found.address.unwrap_or_default().trim().to_owned())
+        })
+        .collect()
+}
+
+/// An id without its angle brackets.
+pub(crate) fn without_angle_brackets(id: &str) -> &str {
+    let id = id.trim();
+    id.strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or(id).trim()
+}
+
+/// Whether text is a token (RFC 2045 §5.1).
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?="#.contains(&byte)
+}
+
+/// The form that mail-parser reads: without the folds' line ends, ended by a single one.
+fn as_line(value: &[u8], limit: usize) -> Vec<u8> {
+    let value = value.get(..limit).unwrap_or(value);
+    let mut line = Vec::with_capacity(value.len().saturating_add(1));
+    line.extend(value.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_in_every_form() {
+        let plain = content_type(b" Text/Plain; charset=\"UTF-8\"; Format=flowed");
+        assert_eq!(plain.media_type().as_deref(), Some("text/plain"));
+        assert_eq!((plain.parameter("charset"), plain.parameter("format")), (Some("UTF-8"), Some("flowed")));
+        let long = disposition(b" attachment;\r\n filename*0*=utf-8''%C3%A4%20;\r\n filename*1=\"b.txt\"");
+        assert_eq!((long.word(), long.parameter("filename")), ("attachment", Some("\u{e4} b.txt")));
+        let word = disposition(b" attachment; filename=\"=?utf-8?q?=C3=A4.txt?=\"");
+        assert_eq!(word.parameter("filename"), Some("\u{e4}.txt"));
+    }
+
+    #[test]
+    fn what_is_no_media_type_is_said_to_be_none() {
+        for value in [&b""[..], b" text", b" ;charset=x", b" a b/c", b" /", b" text/"] {
+            assert!(!content_type(value).is_media_type(), "{}", String::from_utf8_lossy(value));
+        }
+    }
+
+    #[test]
+    fn text_is_unfolded_and_decoded() {
+        assert_eq!(text(b" =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n =?utf-8?B?IQ==?= you "), "Gr\u{fc}\u{df}e! you");
+        assert_eq!(text(b""), "");
+    }
+
+    #[test]
+    fn groups_are_flattened() {
+        assert_eq!(
+            addresses(b" A <a@x>, Team: \"B, C\" <b@x>, d@x;"),
+            [("A".into(), "a@x".into()), ("B, C".into(), "b@x".into()), (String::new(), "d@x".into())]
+        );
+    }
+}
