@@ -1,8 +1,82 @@
 //! Write Wasmilter plugins in Rust.
 //!
-//! The reference manual of the contract is `wit/` in the Wasmilter repository; the generated bindings in
-//! [`bindings`] carry its text. A plugin implements [`Lifecycle`] and [`MessagePolicy`] and ends with
-//! `wasmilter_sdk::export_message_plugin!(MyPlugin);`.
+//! A plugin is a type that implements [`Policy`], and one line that exports it:
+//!
+//! ```
+//! use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
+//!
+//! /// Marks mail from strangers.
+//! pub struct Marker {
+//!     field: String,
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! pub struct Config {
+//!     field: String,
+//! }
+//!
+//! impl Policy for Marker {
+//!     type Config = Config;
+//!
+//!     fn info() -> Info {
+//!         Info {
+//!             name: "marker",
+//!             version: env!("CARGO_PKG_VERSION"),
+//!             summary: "Marks mail from strangers",
+//!             grants: &[],
+//!             config_schema: r#"{"type":"object","properties":{"field":{"type":"string"}},"required":["field"]}"#,
+//!         }
+//!     }
+//!
+//!     fn configure(config: Config) -> Result<Self, Problems> {
+//!         let mut problems = Problems::new();
+//!         if config.field.is_empty() {
+//!             problems.add("/field", "must not be empty");
+//!         }
+//!         problems.or_else_ok(|| Self { field: config.field })
+//!     }
+//!
+//!     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+//!         let stranger = message.client().auth_user.is_empty();
+//!         let decision = Decision::next().with_fact("stranger", stranger);
+//!         Ok(if stranger { decision.add_header(&self.field, "yes") } else { decision })
+//!     }
+//! }
+//!
+//! wasmilter_sdk::plugin!(Marker);
+//! ```
+//!
+//! The same code runs in the host (built for `wasm32-unknown-unknown`, made a component by `wasmilter plugin build`)
+//! and in `cargo test`, where [`Message`] is a double made from a file; see [`testing`].
+//!
+//! The reference manual of the contract is `wit/` in the Wasmilter repository; the generated [`bindings`] carry its
+//! text. A plugin that wants more than [`Policy`] offers implements [`Lifecycle`] and [`MessagePolicy`] itself and ends
+//! with `wasmilter_sdk::export_message_plugin!(MyPlugin);`.
+
+#[cfg(target_family = "wasm")]
+#[path = "ambient.rs"]
+mod source;
+#[cfg(not(target_family = "wasm"))]
+#[path = "testing/source.rs"]
+mod source;
+
+mod configuration;
+mod decision;
+mod failure;
+pub mod log;
+mod message;
+mod policy;
+mod problems;
+mod service;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+pub use configuration::{DirectoryContent, FileContent, NamedContent};
+pub use message::{Blob, Message, PartReader, RawReader};
+pub use policy::{Exported, Info, Policy};
+pub use problems::Problems;
+pub use service::Service;
 
 /// What `wit-bindgen` makes of the contract.
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from wit/, which has the documentation")]
@@ -26,7 +100,14 @@ pub use bindings::{
         },
     },
     wasmilter::policy::{
-        client, clock, envelope, facts, headers, log, output, parts, random, raw, services,
+        client,
+        client::ClientInfo,
+        clock, envelope, facts, headers,
+        headers::Address,
+        output, parts,
+        parts::{Part, PartKind, PartRole},
+        random, raw, services,
+        services::ServiceError,
         types::{Fact, FactValue, Failure, FailureKind, HeaderField, Mailbox, Reply, Verdict},
     },
 };
