@@ -1,5 +1,50 @@
-//! Edits.
+//! Edits: what a stage's decision changes of a message.
+//!
+//! [`apply`] checks every edit against the message as the stage saw it and applies none unless all are good. What no
+//! edit names stays byte for byte: header fields are exchanged one by one, the body is put together from ranges of the
+//! old one and the new bytes between them.
+//!
+//! Edits that meet: of two that set the same thing the later one wins; what lies inside a replaced or removed part is
+//! gone with it; text is added to the parts that remain as they were. Of several `prepend-text` the first ends on top.
+
+mod annotate;
+mod check;
+mod content;
+mod envelope;
+mod field;
+mod html;
+mod new_part;
+mod subject;
+
 use crate::{body::BodyStore, decision::Edit, message::ParsedMessage};
+
+/// Edits in one decision. More is a plugin gone wild.
+pub const MAX_EDITS: usize = 1000;
+
+/// Bytes of a field name that an edit writes.
+pub const MAX_FIELD_NAME: usize = 200;
+
+/// Bytes of a field value that an edit writes. Postfix shows filters no more than 60 000 of a field, Sendmail fails above
+/// 65 535.
+pub const MAX_FIELD_VALUE: usize = 60_000;
+
+/// Bytes of an address or an ESMTP argument that an edit writes. RFC 5321 §4.5.3.1.3 asks for 256.
+pub const MAX_ADDRESS: usize = 512;
+
+/// ESMTP arguments of one address.
+pub const MAX_ARGUMENTS: usize = 20;
+
+/// Recipients in the envelope after the edits. Postfix takes 1000 at a time by default.
+pub const MAX_RECIPIENTS: usize = 10_000;
+
+/// Bytes of a file name or media type that an edit writes.
+pub const MAX_PART_NAME: usize = 1000;
+
+/// Bytes of new content in all edits of a decision together.
+pub const MAX_NEW_CONTENT: usize = 256 << 20;
+
+/// Bytes of one text that an annotation adds.
+pub const MAX_ANNOTATION: usize = 256 << 10;
 
 /// What a stage may change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,8 +67,19 @@ pub fn apply(
     grants: EditGrants,
     store: &dyn BodyStore,
 ) -> Result<ParsedMessage, ApplyError> {
-    let _ = (edits, grants, store);
-    Ok(message.clone())
+    check::all(message, edits, grants)?;
+    let mut edited = message.clone();
+    edited.envelope = envelope::edited(&message.envelope, edits);
+    envelope::set_client(&mut edited, edits);
+    let headers = field::edited(&message.headers, edits);
+    match content::edited(message, edits, store)? {
+        Some(content) => Ok(edited.with_content(field::with_content_fields(headers, content.fields), content.body)),
+        None if headers == message.headers => Ok(edited),
+        None => {
+            let body = edited.body.clone();
+            Ok(edited.with_content(headers, body))
+        }
+    }
 }
 
 /// Why a decision's edits were not applied.

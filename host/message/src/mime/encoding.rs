@@ -1,6 +1,7 @@
 //! Content-Transfer-Encoding (RFC 2045 §6): lenient decoding, exact encoding.
 
 use super::{Decoded, Defect};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
 /// A transfer encoding.
@@ -109,6 +110,78 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
+/// base64 without line ends.
+pub(crate) fn base64_of(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// The Q encoding of an encoded word (RFC 2047 §4.2), in the alphabet that is allowed everywhere.
+pub(crate) fn q_of(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b' ' => out.push('_'),
+            plain if plain.is_ascii_alphanumeric() || b"!*+-/".contains(plain) => out.push(char::from(*plain)),
+            other => push_escape(&mut out, *other),
+        }
+    }
+    out
+}
+
+/// `bytes` as base64 in lines of 76 characters, each ended by CRLF.
+pub(crate) fn encode_base64(bytes: &[u8]) -> Vec<u8> {
+    // 57 bytes make a line of 76 characters.
+    let mut out = String::with_capacity(bytes.len().div_ceil(57).saturating_mul(78));
+    for line in bytes.chunks(57) {
+        STANDARD.encode_string(line, &mut out);
+        out.push_str("\r\n");
+    }
+    out.into_bytes()
+}
+
+/// `bytes` as quoted-printable text: lines are ended by CRLF, and stay lines; other CR and LF are escaped.
+pub(crate) fn encode_quoted_printable(bytes: &[u8]) -> Vec<u8> {
+    // A line has at most 76 characters with the equals sign of its soft end.
+    const LINE: usize = 75;
+    let mut out = String::with_capacity(bytes.len().saturating_add(bytes.len() / 8));
+    let mut column = 0_usize;
+    let mut rest = bytes;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte == b'\r' && rest.first() == Some(&b'\n') {
+            rest = rest.get(1..).unwrap_or_default();
+            out.push_str("\r\n");
+            column = 0;
+            continue;
+        }
+        let at_line_end = rest.is_empty() || rest.starts_with(b"\r\n");
+        let literal = match byte {
+            b' ' | b'\t' => !at_line_end,
+            b'=' => false,
+            byte => byte.is_ascii_graphic(),
+        };
+        let width = if literal { 1 } else { 3 };
+        if column.saturating_add(width) > LINE {
+            out.push_str("=\r\n");
+            column = 0;
+        }
+        if literal {
+            out.push(char::from(*byte));
+        } else {
+            push_escape(&mut out, *byte);
+        }
+        column = column.saturating_add(width);
+    }
+    out.into_bytes()
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+    out.push('=');
+    out.push(digit(byte >> 4));
+    out.push(digit(byte & 0x0f));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +199,17 @@ mod tests {
         assert_eq!(decode_quoted_printable(b"a=3Db=\r\nc  \r\nd=c3\n"), (b"a=bc\r\nd\xc3\n".to_vec(), true));
         assert_eq!(decode_quoted_printable(b"a=zz=4"), (b"a=zz=4".to_vec(), false));
         assert_eq!(decode_quoted_printable(b"a= \r\nb="), (b"ab".to_vec(), true));
+    }
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        let every: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        assert_eq!(decode_base64(&encode_base64(&every)), (every.clone(), true));
+        let text = b"a=b \r\n\tx\t\r\n\r\n..\r\n";
+        for content in [&every[..], text, &b"x".repeat(300), &b" ".repeat(300), b"bare\rand\nend "] {
+            let encoded = encode_quoted_printable(content);
+            assert!(encoded.split(|byte| *byte == b'\n').all(|line| line.len() <= 77));
+            assert_eq!(decode_quoted_printable(&encoded), (content.to_vec(), true));
+        }
     }
 }
