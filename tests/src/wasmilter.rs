@@ -1,0 +1,188 @@
+//! The real binary, as an administrator would run it.
+
+use crate::{
+    corpus, ports,
+    scratch::Scratch,
+    server::{self, Server},
+};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+/// The first start after a build compiles every plugin; on a busy machine that takes its time.
+const START: Duration = Duration::from_secs(120);
+
+/// A running `wasmilter serve`.
+#[derive(Debug)]
+pub struct Wasmilter {
+    server: Server,
+    admin: SocketAddr,
+    _scratch: Scratch,
+}
+
+impl Wasmilter {
+    /// Starts it behind a milter socket and waits until it is ready. `config` is what follows `[milter]`, `[admin]`,
+    /// `[plugins]` and `[sandbox]`; `GUESTS` in it is replaced by the directory of the test guests.
+    #[must_use]
+    pub fn start(socket: &Path, config: &str) -> Self {
+        let wasmilter = Self::start_at(&format!("unix:{}", socket.display()), config);
+        // Postfix connects as its own user. Whoever runs the host says who may connect through the directory.
+        fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).unwrap();
+        wasmilter
+    }
+
+    /// Starts it at any milter address.
+    #[must_use]
+    pub fn start_at(listen: &str, config: &str) -> Self {
+        let scratch = Scratch::new("wasmilter");
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
+        let head = format!("[milter]\nlisten = [{listen:?}]\n[admin]\nlisten = \"{admin}\"\n");
+        let file = scratch.write("wasmilter.toml", complete(&head, config));
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--config").arg(file).current_dir(scratch.path());
+        let mut server = Server::start(&mut command, &scratch.join("wasmilter.log"));
+        server.wait_ready(START, || get(admin, "/readyz").is_some_and(|(status, _)| status == 200));
+        Self { server, admin, _scratch: scratch }
+    }
+
+    /// What `/metrics` shows.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let (status, text) = get(self.admin, "/metrics").expect("an answer from /metrics");
+        assert_eq!(status, 200, "{text}");
+        Metrics { text }
+    }
+
+    /// Its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// Its HTTP address.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Tells it to end; panics when it does not end well, or has panicked on the way.
+    pub fn stop(mut self) {
+        let status = self.server.stop();
+        let log = self.log();
+        assert!(status.success(), "wasmilter ended with {status}: {log}");
+        assert!(!log.contains("panicked at"), "{log}");
+    }
+}
+
+impl Drop for Wasmilter {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("wasmilter's log ends:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+        } else {
+            assert!(!self.log().contains("panicked at"), "{}", self.log());
+        }
+    }
+}
+
+/// The metrics of one moment, in the text format of Prometheus.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    text: String,
+}
+
+impl Metrics {
+    /// The sum over all series of that name that have all these labels, written `name="value"`.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let series = self.text.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
+        });
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Runs a subcommand that ends by itself.
+#[must_use]
+pub fn command(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("the wasmilter binary")
+}
+
+/// `wasmilter try --json`: writes the configuration and the message into `scratch` and gives the object.
+#[track_caller]
+#[must_use]
+pub fn try_json(scratch: &Scratch, config: &str, arguments: &[&str], message: &[u8]) -> serde_json::Value {
+    let file = scratch.write("wasmilter.toml", complete("[milter]\nlisten = \"inet:127.0.0.1:1\"\n", config));
+    let mail = scratch.write("message.eml", message);
+    let output = Command::new(binary())
+        .args(["try", "--json", "--config"])
+        .arg(file)
+        .args(arguments)
+        .arg(mail)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&shown).unwrap_or_else(|error| {
+        panic!("{error}: {}: {shown}{}", output.status, String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+/// The head, where plugins and their compiled code are, and the test's own part.
+fn complete(head: &str, config: &str) -> String {
+    let target = corpus::repository().join("target");
+    let (plugins, cache, guests) = (target.join("plugins"), target.join("tests/cache"), target.join("guests"));
+    let config = config.replace("GUESTS", &guests.display().to_string());
+    format!("{head}[plugins]\ndirectory = {plugins:?}\n[sandbox]\ncache = {cache:?}\n{config}")
+}
+
+/// `$WASMILTER_BIN`, otherwise the one that cargo built beside this test binary.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WASMILTER_BIN") {
+        return path.into();
+    }
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.ancestors().nth(2).unwrap().join("wasmilter");
+    assert!(binary.exists(), "no {}: build it with `cargo build --package wasmilter`", binary.display());
+    binary
+}
+
+/// An HTTP GET; status and body, or none without an answer.
+#[must_use]
+pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+/// Memory in use and open descriptors of a running host.
+#[must_use]
+pub fn footprint(wasmilter: &Wasmilter) -> (u64, usize) {
+    (server::resident(wasmilter.pid()), server::descriptors(wasmilter.pid()))
+}
