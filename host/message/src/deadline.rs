@@ -14,6 +14,12 @@ impl Deadline {
         Self(now.checked_add(limit).or_else(|| now.checked_add(Duration::from_secs(86_400))).unwrap_or(now))
     }
 
+    /// The deadline at `instant`, for who has a clock of their own.
+    #[must_use]
+    pub fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
     /// The earlier of this deadline and `limit` from now.
     #[must_use]
     pub fn within(self, limit: Duration) -> Self {

@@ -31,11 +31,13 @@ pub enum Cause {
     Condition,
     /// The plugin rejected its configuration when it was started anew.
     Configure,
+    /// The host could not keep the message as a stage changed it: disk full, limit of the spool.
+    Store,
 }
 
 impl Cause {
     /// Every cause, for tables and metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Failed,
         Self::Service,
         Self::Trap,
@@ -48,6 +50,7 @@ impl Cause {
         Self::Died,
         Self::Condition,
         Self::Configure,
+        Self::Store,
     ];
 
     /// Its name in metrics, logs and JSON.
@@ -66,6 +69,7 @@ impl Cause {
             Self::Died => "died",
             Self::Condition => "condition",
             Self::Configure => "configure",
+            Self::Store => "store",
         }
     }
 }
