@@ -1,0 +1,150 @@
+//! Accepting connections, and ending them at shutdown.
+
+use crate::{
+    listener::{Acceptor, Listener},
+    metrics::Metrics,
+    session::{self, Door},
+    settings::Settings,
+};
+use socket2::{SockRef, TcpKeepalive};
+use std::{future::Future, io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    select,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use wasmilter_message::{body::BodyStore, judge::Judge};
+
+/// Waits between attempts to accept while the system has no descriptors or memory for another connection.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
+const LAST_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// A peer that is silently gone is noticed after this, and a few probes.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// Accepts connections and serves each in a task of the current runtime, until `shutdown` is ready. Several runtimes
+/// may serve clones of one listener.
+///
+/// There is no limit on connections: an MTA that is refused one defers mail, and waiting ones cost little. Messages that
+/// are judged at once are bounded by the judge.
+///
+/// At shutdown nothing more is accepted, connections without a transaction are closed, the others end after theirs, or
+/// after [`Settings::drain`].
+///
+/// # Errors
+/// When the listener can not be used in this runtime. Errors while accepting do not end it.
+pub async fn serve(
+    listener: Listener,
+    judge: Arc<dyn Judge>,
+    store: Arc<dyn BodyStore>,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let address = listener.address().clone();
+    let acceptor = listener.into_acceptor()?;
+    let drain = settings.drain;
+    let door = Arc::new(Door { judge, store, settings, metrics });
+    let (close, closing) = watch::channel(false);
+    let mut sessions = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        select! {
+            () = &mut shutdown => break,
+            stream = acceptor.accept() => match stream {
+                Stream::Inet(stream) => { sessions.spawn(serve_one(stream, Arc::clone(&door), closing.clone())); }
+                Stream::Unix(stream) => { sessions.spawn(serve_one(stream, Arc::clone(&door), closing.clone())); }
+            },
+            Some(ended) = sessions.join_next() => note_panic(ended),
+        }
+    }
+    drop(acceptor);
+    // Nobody listens any more only when all sessions are gone: then there is nobody to tell either.
+    close.send_replace(true);
+    let drained = timeout(drain, async {
+        while let Some(ended) = sessions.join_next().await {
+            note_panic(ended);
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(%address, connections = sessions.len(), ?drain, "transactions did not end in time: closing");
+        sessions.shutdown().await;
+    }
+    Ok(())
+}
+
+async fn serve_one<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let _open = Open::new(Arc::clone(&door.metrics));
+    session::run(stream, door, closing).await;
+}
+
+/// Judges that panic are caught in the session; this would be a defect of the door itself.
+fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "session of the milter door failed");
+    }
+}
+
+/// Counts a connection for as long as it is open, however it ends.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        metrics.connections_total.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
+enum Stream {
+    Inet(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Acceptor {
+    /// The next connection, however long it takes to have the means for one.
+    async fn accept(&self) -> Stream {
+        let mut back_off = FIRST_BACK_OFF;
+        loop {
+            let error = match self.try_accept().await {
+                Ok(stream) => return stream,
+                Err(error) => error,
+            };
+            // A client that gave up meanwhile is no trouble of ours.
+            if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                continue;
+            }
+            tracing::error!(%error, "could not accept a connection of the mail server, trying again");
+            sleep(back_off).await;
+            back_off = back_off.saturating_mul(2).min(LAST_BACK_OFF);
+        }
+    }
+
+    async fn try_accept(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Unix(listener, _) => Stream::Unix(listener.accept().await?.0),
+            Self::Inet(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Replies are small and waited for: Nagle's algorithm makes them 15 times slower.
+                let tuned = stream.set_nodelay(true).and_then(|()| {
+                    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))
+                });
+                if let Err(error) = tuned {
+                    tracing::debug!(%error, "could not set options of a connection");
+                }
+                Stream::Inet(stream)
+            }
+        })
+    }
+}
