@@ -1,28 +1,261 @@
-//! Skeleton.
-use wasmilter_sdk::{Decision, Failure, Lifecycle, MessagePolicy, PluginInfo, Problem, Verdict};
+//! Adds a text to what people read: a disclaimer at the end, a warning at the start. See README.md for the
+//! configuration.
+//!
+//! `decide` tells the whole life; `template` is the text with its variables; `presence` notices that a message carries
+//! the text already. Charsets and transfer encodings are the host's business: the edits `append-text` and
+//! `prepend-text`.
 
-struct Plugin;
+mod presence;
+mod template;
 
-impl Lifecycle for Plugin {
-    fn describe() -> PluginInfo {
-        PluginInfo {
-            name: "disclaimer".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            summary: "skeleton".to_owned(),
-            grants: Vec::new(),
-            config_schema: "{}".to_owned(),
+use crate::{
+    presence::{Marker, Words},
+    template::{Template, Values},
+};
+use serde::Deserialize;
+use wasmilter_sdk::{
+    Annotation, Content, Decision, Edit, Failure, FileContent, Info, Message, NewPart, Part, PartRole, Policy, Problems,
+};
+
+/// How much of the readable parts is searched for the text, in bytes of UTF-8, all parts together.
+const SEARCHED: u32 = 4 << 20;
+/// The longest text. The host takes four times as much, which leaves room for the variables.
+const LONGEST: usize = 64 << 10;
+
+/// The plugin, configured.
+pub struct Disclaimer {
+    plain: Template,
+    html: Template,
+    position: Position,
+    separator: String,
+    /// The text to look for when it should be there only once.
+    once: Option<Words>,
+    marker: Option<Marker>,
+    signed: Signed,
+}
+
+/// `[stage.config]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// For the text/plain parts.
+    text: Text,
+    /// For the text/html parts; without it, made of `text`.
+    html: Option<Text>,
+    #[serde(default)]
+    position: Position,
+    /// Line between the message and the text.
+    #[serde(default)]
+    separator: String,
+    /// Leave a message alone that already carries the text, its own or quoted.
+    #[serde(default = "yes")]
+    once: bool,
+    /// Name of a header field that marks the message.
+    header: Option<String>,
+    #[serde(default)]
+    signed: Signed,
+}
+
+/// Written in the configuration, or in a file.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "must be a text or { file = \"/path\" }")]
+enum Text {
+    Inline(String),
+    File(FileContent),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Position {
+    #[default]
+    End,
+    Start,
+}
+
+/// What happens to signed messages, whose signature a changed text would break.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Signed {
+    /// They stay as they are.
+    #[default]
+    Skip,
+    /// They get the text as a file beside the signed content, which stays as it is.
+    Attach,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Policy for Disclaimer {
+    type Config = Config;
+
+    fn info() -> Info {
+        Info {
+            name: "disclaimer",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Adds a text to the end or the start of what people read",
+            grants: &["body"],
+            config_schema: include_str!("schema.json"),
         }
     }
 
-    fn configure(_config: String) -> Result<(), Vec<Problem>> {
-        Ok(())
+    fn configure(config: Config) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let text = problems.take("/text", config.text.read()).unwrap_or_default();
+        let html = match config.html {
+            Some(html) => {
+                let html = html.read().and_then(fragment).and_then(|html| Template::parse(&html));
+                problems.take("/html", html)
+            }
+            // What is wrong with the text is told at the text.
+            None => Template::parse(&template::escape_html(&text).replace('\n', "<br>\n")).ok(),
+        };
+
+        let plain = if problems.mentions("/text") { None } else { problems.take("/text", Template::parse(&text)) };
+        let words = plain.as_ref().map(Words::of).unwrap_or_default();
+        if plain.is_some() && words.is_empty() {
+            problems.add("/text", "must contain at least one letter or digit outside its variables");
+        }
+        if config.separator.contains(['\r', '\n']) {
+            problems.add("/separator", "must be one line");
+        }
+        let marker = config.header.and_then(|name| problems.take("/header", Marker::new(name, &text)));
+        let (Some(plain), Some(html), true) = (plain, html, problems.is_empty()) else { return Err(problems) };
+        Ok(Self {
+            plain,
+            html,
+            position: config.position,
+            separator: config.separator,
+            once: config.once.then_some(words),
+            marker,
+            signed: config.signed,
+        })
+    }
+
+    fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+        let parts = message.parts();
+        let edit = match self.place(message, &parts) {
+            Ok(edit) => edit,
+            Err(reason) => return Ok(Decision::next().with_fact("added", false).with_fact("skipped", reason)),
+        };
+        let decision = Decision::next().with_edit(edit).with_fact("added", true);
+        Ok(match &self.marker {
+            Some(marker) => decision.add_header(&marker.name, marker.value.clone()),
+            None => decision,
+        })
     }
 }
 
-impl MessagePolicy for Plugin {
-    fn decide() -> Result<Decision, Failure> {
-        Ok(Decision { verdict: Verdict::Next, edits: Vec::new(), facts: Vec::new() })
+impl Disclaimer {
+    /// The edit that fits the message, or why there is none.
+    fn place(&self, message: &Message, parts: &[Part]) -> Result<Edit, &'static str> {
+        let root = parts.first().ok_or("no-text")?;
+        if self.marker.as_ref().is_some_and(|marker| marker.is_on(&message.header_text(&marker.name))) {
+            return Err("present");
+        }
+        match root.role {
+            PartRole::Encrypted => return Err("encrypted"),
+            PartRole::Signed if self.signed == Signed::Attach => return Ok(self.attachment(message)),
+            PartRole::Signed => return Err("signed"),
+            _ => {}
+        }
+        // Bounces and receipts are for programs first.
+        if root.media_type == "multipart/report" {
+            return Err("report");
+        }
+        let readable = readable(message, parts);
+        if readable.is_empty() {
+            return Err("no-text");
+        }
+        if readable.iter().any(|(_, text)| presence::is_inline_pgp(text)) {
+            return Err("signed");
+        }
+        if self.once.as_ref().is_some_and(|words| readable.iter().any(|(html, text)| words.are_in(text, *html))) {
+            return Err("present");
+        }
+        Ok(self.annotation(message))
+    }
+
+    fn annotation(&self, message: &Message) -> Edit {
+        let values = Values::of(message);
+        let plain = self.plain.render(&values);
+        let html = self.html.render(&values.escaped());
+        let annotation = match (self.position, self.separator.as_str()) {
+            (Position::End, "") => Annotation { plain: format!("\n{plain}\n"), html: format!("<p>{html}</p>\n") },
+            (Position::End, line) => {
+                Annotation { plain: format!("\n{line}\n{plain}\n"), html: format!("<hr>\n<p>{html}</p>\n") }
+            }
+            (Position::Start, "") => Annotation { plain: format!("{plain}\n\n"), html: format!("<p>{html}</p>\n") },
+            (Position::Start, line) => {
+                Annotation { plain: format!("{plain}\n{line}\n\n"), html: format!("<p>{html}</p>\n<hr>\n") }
+            }
+        };
+        match self.position {
+            Position::End => Edit::AppendText(annotation),
+            Position::Start => Edit::PrependText(annotation),
+        }
+    }
+
+    fn attachment(&self, message: &Message) -> Edit {
+        let text = self.plain.render(&Values::of(message));
+        Edit::AddPart(NewPart {
+            media_type: "text/plain".to_owned(),
+            file_name: "disclaimer.txt".to_owned(),
+            content: Content::Inline(format!("{text}\n").into_bytes()),
+        })
     }
 }
 
-wasmilter_sdk::export_message_plugin!(Plugin);
+impl Text {
+    /// The text with line ends made LF and without empty lines around it.
+    fn read(self) -> Result<String, String> {
+        let text = match self {
+            Self::Inline(text) => text,
+            Self::File(file) => {
+                String::from_utf8(file.bytes).map_err(|_| format!("file {:?} is not UTF-8", file.path))?
+            }
+        };
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let text = text.trim_start_matches('\u{feff}').trim_matches('\n').trim_end();
+        if text.len() > LONGEST {
+            return Err(format!("must have at most {LONGEST} bytes, has {}", text.len()));
+        }
+        if text.contains('\0') {
+            return Err("must not contain NUL".to_owned());
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// Checks that `html` is a fragment: it goes into documents that have their own head and body.
+fn fragment(html: String) -> Result<String, String> {
+    let lower = html.to_ascii_lowercase();
+    match ["<html", "<head>", "<body", "<!doctype"].iter().find(|tag| lower.contains(**tag)) {
+        Some(tag) => Err(format!("must be a fragment without {tag:?}")),
+        None => Ok(html),
+    }
+}
+
+/// Texts of the parts that people read and that can be annotated, with whether they are HTML.
+fn readable(message: &Message, parts: &[Part]) -> Vec<(bool, String)> {
+    let mut left = SEARCHED;
+    let mut texts = Vec::new();
+    for part in parts.iter().filter(|part| part.role == PartRole::Body) {
+        let html = match part.media_type.as_str() {
+            "text/plain" => false,
+            "text/html" => true,
+            // text/calendar and others are for programs.
+            _ => continue,
+        };
+        let text = message.part_text(part.id, left);
+        left = left.saturating_sub(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        texts.push((html, text));
+    }
+    texts
+}
+
+wasmilter_sdk::plugin!(Disclaimer);
+
+#[cfg(test)]
+mod tests;

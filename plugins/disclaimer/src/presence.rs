@@ -1,0 +1,173 @@
+//! Noticing that a message carries the text already, as its own or quoted from an earlier message of the thread.
+
+use crate::template::Template;
+
+/// The letters and digits of a template, in lower case, in pieces between its variables. Everything else is left out of
+/// the comparison: mail programs rewrap lines, put `>` before them, turn quotes and spaces into others, and make HTML of
+/// text.
+#[derive(Debug, Default)]
+pub(crate) struct Words(Vec<String>);
+
+impl Words {
+    pub(crate) fn of(template: &Template) -> Self {
+        Self(template.literals().map(letters_and_digits).filter(|piece| !piece.is_empty()).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether all pieces are in `text`, in their order.
+    pub(crate) fn are_in(&self, text: &str, html: bool) -> bool {
+        let text = if html { letters_and_digits(&text_of_html(text)) } else { letters_and_digits(text) };
+        let mut rest = text.as_str();
+        self.0.iter().all(|piece| match rest.split_once(piece.as_str()) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
+    }
+}
+
+fn letters_and_digits(text: &str) -> String {
+    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// What is left of HTML without its tags, comments, scripts and styles, with character references resolved as far as
+/// letters are concerned. Good enough to find a text; never used to show something.
+fn text_of_html(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        push_resolved(&mut text, before);
+        rest = after_tag(tag);
+    }
+    push_resolved(&mut text, rest);
+    text
+}
+
+/// What follows a tag whose `<` was read already, with everything that belongs to a comment, script or style.
+fn after_tag(tag: &str) -> &str {
+    if let Some(comment) = tag.strip_prefix("!--") {
+        return comment.split_once("-->").map_or("", |(_, after)| after);
+    }
+    for (name, end) in [("script", "</script"), ("style", "</style")] {
+        let named = tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        if named {
+            // ASCII lower case has the same length, so that places agree.
+            let at = tag.to_ascii_lowercase().find(end);
+            let after = at.and_then(|at| tag.get(at..)).unwrap_or("");
+            return after.split_once('>').map_or("", |(_, after)| after);
+        }
+    }
+    tag.split_once('>').map_or("", |(_, after)| after)
+}
+
+fn push_resolved(text: &mut String, mut piece: &str) {
+    while let Some((before, reference)) = piece.split_once('&') {
+        text.push_str(before);
+        // Longest name that matters has 6 letters; what is no reference stays.
+        let end = reference.char_indices().take(10).find(|(_, character)| *character == ';').map(|(at, _)| at);
+        let resolved = end.and_then(|end| resolve(reference.get(..end)?));
+        match (resolved, end) {
+            (Some(character), Some(end)) => {
+                text.push(character);
+                piece = reference.get(end + 1..).unwrap_or("");
+            }
+            _ => piece = reference,
+        }
+    }
+    text.push_str(piece);
+}
+
+/// A numeric character reference, or one of the names for letters that mail programs write.
+fn resolve(name: &str) -> Option<char> {
+    if let Some(number) = name.strip_prefix('#') {
+        let code = match number.strip_prefix(['x', 'X']) {
+            Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
+            None => number.parse(),
+        };
+        return char::from_u32(code.ok()?);
+    }
+    const LETTERS: [(&str, char); 34] = [
+        ("auml", 'ä'),
+        ("ouml", 'ö'),
+        ("uuml", 'ü'),
+        ("Auml", 'Ä'),
+        ("Ouml", 'Ö'),
+        ("Uuml", 'Ü'),
+        ("szlig", 'ß'),
+        ("agrave", 'à'),
+        ("aacute", 'á'),
+        ("acirc", 'â'),
+        ("atilde", 'ã'),
+        ("aring", 'å'),
+        ("aelig", 'æ'),
+        ("ccedil", 'ç'),
+        ("egrave", 'è'),
+        ("eacute", 'é'),
+        ("ecirc", 'ê'),
+        ("euml", 'ë'),
+        ("igrave", 'ì'),
+        ("iacute", 'í'),
+        ("icirc", 'î'),
+        ("iuml", 'ï'),
+        ("ntilde", 'ñ'),
+        ("ograve", 'ò'),
+        ("oacute", 'ó'),
+        ("ocirc", 'ô'),
+        ("otilde", 'õ'),
+        ("oslash", 'ø'),
+        ("ugrave", 'ù'),
+        ("uacute", 'ú'),
+        ("ucirc", 'û'),
+        ("Eacute", 'É'),
+        ("oelig", 'œ'),
+        ("yuml", 'ÿ'),
+    ];
+    match name {
+        "nbsp" | "amp" | "lt" | "gt" | "quot" | "apos" => Some(' '),
+        _ => LETTERS.iter().find(|(known, _)| *known == name).map(|(_, letter)| *letter),
+    }
+}
+
+/// OpenPGP in the text itself (RFC 9580 §6.2, §7): an annotation would end up outside of what is signed or encrypted, in
+/// the midst of it for some readers.
+pub(crate) fn is_inline_pgp(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim_end();
+        line == "-----BEGIN PGP SIGNED MESSAGE-----" || line == "-----BEGIN PGP MESSAGE-----"
+    })
+}
+
+/// A header field that says that the text is there.
+#[derive(Debug)]
+pub(crate) struct Marker {
+    pub(crate) name: String,
+    /// Tells this text from another one: several stages may use one field.
+    pub(crate) value: String,
+}
+
+impl Marker {
+    /// # Errors
+    /// When `name` is no name of a header field (RFC 5322 §2.2), or one that means something else.
+    pub(crate) fn new(name: String, text: &str) -> Result<Self, String> {
+        if !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"))
+            || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+        {
+            return Err(format!("must be a header field's name that starts with \"X-\", is {name:?}"));
+        }
+        Ok(Self { name, value: format!("added; id={:016x}", fingerprint(text)) })
+    }
+
+    pub(crate) fn is_on(&self, fields: &[String]) -> bool {
+        fields.contains(&self.value)
+    }
+}
+
+/// FNV-1a: tells texts apart, proves nothing.
+fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
