@@ -1,28 +1,57 @@
-//! Skeleton.
-use wasmilter_sdk::{Decision, Failure, Lifecycle, MessagePolicy, PluginInfo, Problem, Verdict};
+//! Finds viruses: asks clamd, or looks by itself with embedded signatures into MIME parts and archives.
+//!
+//! Read [`Virus::decide`](wasmilter_sdk::Policy::decide) first. `config` checks the configuration, `clamd` speaks to
+//! clamd, `search` walks through parts and archives, `signatures` knows what is bad, `outcome` makes the decision.
+//!
+//! Invariant: nothing found, name or content, reaches the log; a message that could not be looked into as a whole is
+//! never called clean without saying so.
 
-struct Plugin;
+mod clamd;
+mod config;
+mod outcome;
+mod report;
+mod search;
+mod signatures;
 
-impl Lifecycle for Plugin {
-    fn describe() -> PluginInfo {
-        PluginInfo {
-            name: "virus".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            summary: "skeleton".to_owned(),
-            grants: Vec::new(),
-            config_schema: "{}".to_owned(),
+pub use config::Config;
+
+use config::Settings;
+use signatures::Signatures;
+use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
+
+/// The plugin, configured.
+pub struct Virus {
+    settings: Settings,
+    signatures: Signatures,
+}
+
+impl Policy for Virus {
+    type Config = Config;
+
+    fn info() -> Info {
+        Info {
+            name: "virus",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Finds viruses with clamd or with signatures of its own, in MIME parts and archives",
+            grants: &["body", "service:*"],
+            config_schema: include_str!("config.schema.json"),
         }
     }
 
-    fn configure(_config: String) -> Result<(), Vec<Problem>> {
-        Ok(())
+    fn configure(config: Config) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let signatures = Signatures::load(&config.hashes, config.signatures.files(), &mut problems);
+        let settings = Settings::check(config, &mut problems);
+        problems.or_else_ok(|| Self { settings, signatures })
+    }
+
+    fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+        let report = match &self.settings.service {
+            Some(service) => clamd::scan(service, message, self.settings.replaces())?,
+            None => search::scan(&self.signatures, &self.settings.limits, message),
+        };
+        Ok(outcome::decide(&self.settings, message, &report))
     }
 }
 
-impl MessagePolicy for Plugin {
-    fn decide() -> Result<Decision, Failure> {
-        Ok(Decision { verdict: Verdict::Next, edits: Vec::new(), facts: Vec::new() })
-    }
-}
-
-wasmilter_sdk::export_message_plugin!(Plugin);
+wasmilter_sdk::plugin!(Virus);
