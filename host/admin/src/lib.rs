@@ -1,1 +1,116 @@
-//! TODO
+//! The admin address: metrics and health over HTTP, for monitoring and service managers.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | the process's metrics, Prometheus text format 0.0.4 |
+//! | `/healthz` | 200 while the process can answer at all |
+//! | `/readyz` | 200 while mail is accepted; 503 before the listeners are up and while stopping |
+//!
+//! Invariant: shows numbers and states, never mail, and changes nothing: only GET and HEAD are answered.
+
+pub mod readiness;
+
+pub use actix_web::dev::ServerHandle as Handle;
+pub use readiness::{Phase, Readiness};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::Server,
+    http::{Method, header},
+    web,
+};
+use prometheus::{Registry, TextEncoder};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+/// How long a client may take to send a request; then the connection is closed.
+const REQUEST: Duration = Duration::from_secs(5);
+/// Connections served at once: monitoring needs few, and descriptors belong to mail.
+const CONNECTIONS: usize = 64;
+
+/// The admin address, bound but not served yet.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// The admin address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on admin address {address}: {error}")]
+pub struct BindError {
+    /// As configured.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl Admin {
+    /// Listens on `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// When somebody else listens there, or the address is not one of this machine.
+    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let failed = |error| BindError { address, error };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the future is dropped or its handle stops it. Needs an actix system. Leaves signals alone.
+    ///
+    /// # Errors
+    /// When the listener can not be used.
+    pub fn serve(self, registry: Registry, readiness: Readiness) -> io::Result<Server> {
+        let app = move || {
+            App::new()
+                .app_data(web::Data::new(registry.clone()))
+                .app_data(web::Data::new(readiness.clone()))
+                .default_service(web::to(answer))
+        };
+        let server = HttpServer::new(app)
+            .workers(1)
+            .max_connections(CONNECTIONS)
+            .client_request_timeout(REQUEST)
+            .shutdown_timeout(1)
+            .disable_signals()
+            .listen(self.listener)?;
+        Ok(server.run())
+    }
+}
+
+async fn answer(request: HttpRequest, registry: web::Data<Registry>, readiness: web::Data<Readiness>) -> HttpResponse {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).body("only GET and HEAD\n");
+    }
+    match request.path() {
+        "/metrics" => metrics(&registry),
+        "/healthz" => HttpResponse::Ok().content_type(TEXT).body("ok\n"),
+        "/readyz" => match readiness.phase() {
+            Phase::Ready => HttpResponse::Ok().content_type(TEXT).body("ready\n"),
+            other => HttpResponse::ServiceUnavailable().content_type(TEXT).body(format!("{}\n", other.name())),
+        },
+        _ => HttpResponse::NotFound().content_type(TEXT).body("not here; there are /metrics, /healthz, /readyz\n"),
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn metrics(registry: &Registry) -> HttpResponse {
+    match TextEncoder::new().encode_to_string(&registry.gather()) {
+        Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
+        Err(error) => {
+            tracing::error!(%error, "metrics can not be written");
+            HttpResponse::InternalServerError().content_type(TEXT).body("metrics can not be written, see the log\n")
+        }
+    }
+}

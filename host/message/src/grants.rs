@@ -45,6 +45,20 @@ impl Grants {
         Ok(())
     }
 
+    /// All that is granted, as the configuration names it, in the order of [`Self::KNOWN`].
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let plain = [
+            (self.body, "body"),
+            (self.recipients, "recipients"),
+            (self.set_client, "set-client"),
+            (self.clock, "clock"),
+            (self.random, "random"),
+        ];
+        let plain = plain.into_iter().filter(|(granted, _)| *granted).map(|(_, name)| name.to_owned());
+        plain.chain(self.services.iter().map(|name| format!("service:{name}"))).collect()
+    }
+
     /// Which edits these grants allow.
     #[must_use]
     pub fn edits(&self) -> EditGrants {

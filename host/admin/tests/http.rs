@@ -1,0 +1,76 @@
+//! The admin address as monitoring sees it, over a real socket.
+
+use prometheus::{IntCounter, Registry};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+use wasmilter_admin::{Admin, Phase, Readiness};
+
+/// Sends a request in a thread of its own and gives the whole answer.
+async fn ask(address: SocketAddr, request: &'static str) -> String {
+    let asked = actix_web::rt::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    asked.await.unwrap()
+}
+
+fn start() -> (SocketAddr, Readiness) {
+    let registry = Registry::new();
+    let counter = IntCounter::new("wasmilter_test_total", "A counter.").unwrap();
+    counter.inc();
+    registry.register(Box::new(counter)).unwrap();
+    let readiness = Readiness::default();
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = admin.address();
+    actix_web::rt::spawn(admin.serve(registry, readiness.clone()).unwrap());
+    (address, readiness)
+}
+
+#[actix_web::test]
+async fn metrics_come_in_the_text_format() {
+    let (address, _) = start();
+    let answer = ask(address, "GET /metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    assert!(answer.ends_with("# TYPE wasmilter_test_total counter\nwasmilter_test_total 1\n"), "{answer}");
+}
+
+#[actix_web::test]
+async fn readiness_follows_the_daemon_and_health_does_not() {
+    let (address, readiness) = start();
+    for (phase, status, text) in [
+        (Phase::Starting, "503", "starting\n"),
+        (Phase::Ready, "200", "ready\n"),
+        (Phase::Stopping, "503", "stopping\n"),
+    ] {
+        readiness.enter(phase);
+        let answer = ask(address, "GET /readyz").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with(text), "{answer}");
+        assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[actix_web::test]
+async fn anything_else_is_refused_with_a_hint() {
+    let (address, _) = start();
+    let answer = ask(address, "GET /").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/metrics"), "{answer}");
+    for request in ["POST /metrics", "DELETE /healthz", "PUT /nowhere"] {
+        let answer = ask(address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET, HEAD"), "{answer}");
+    }
+    let answer = ask(address, "HEAD /healthz").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[actix_web::test]
+async fn an_address_in_use_is_an_error_that_names_it() {
+    let (address, _) = start();
+    let error = Admin::bind(address).unwrap_err().to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+}
