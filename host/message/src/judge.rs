@@ -6,6 +6,7 @@ use crate::{
     facts::Facts,
     message::{JudgedMessage, ReceivedMessage, Transaction},
 };
+use serde::Serialize;
 use std::{future::Future, pin::Pin};
 
 /// A future that may move between threads.
@@ -27,7 +28,7 @@ pub trait Judge: Send + Sync {
 }
 
 /// What some stage wants to know or be asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Needs {
     /// Asked at connect.
     pub connect: bool,
