@@ -37,8 +37,8 @@ pub(super) struct Annotated {
 }
 
 /// Annotates a text/plain or text/html part. `content` is as it stands in the message, `decoded` without its transfer
-/// encoding; `boundaries` are those of the multiparts around it. None when the part has to be left alone: its
-/// transfer encoding is not known.
+/// encoding; `boundaries` are those of the multiparts around it. None when the part has to be left alone: nobody
+/// knows how to read its transfer encoding or charset.
 pub(super) fn annotate(
     part: &Part,
     content: &[u8],
@@ -51,7 +51,7 @@ pub(super) fn annotate(
         return None;
     }
     let text = Text { before: prepared(&text.before, part), after: prepared(&text.after, part) };
-    let carried = carry(part, decoded, &text);
+    let carried = carry(part, decoded, &text)?;
     let insertions = insertions(part, &carried, &text);
     if insertions.is_empty() {
         return Some(Annotated::default());
@@ -81,7 +81,7 @@ pub(super) fn annotate(
         }
     }
     let mut lines = encoding::encode_base64(&edited);
-    if !content.ends_with(b"\n") {
+    if !content.is_empty() && !content.ends_with(b"\n") {
         lines.truncate(lines.len().saturating_sub(2));
     }
     annotated.encoding = (transfer != Encoding::Base64).then_some("base64");
@@ -170,30 +170,35 @@ struct Carried<'a> {
     new_charset: Option<&'static str>,
 }
 
-fn carry<'a>(part: &'a Part, decoded: &'a [u8], text: &Text) -> Carried<'a> {
+/// None when the charset can not carry the text and can not be converted either.
+fn carry<'a>(part: &'a Part, decoded: &'a [u8], text: &Text) -> Option<Carried<'a>> {
     let charset = part.charset.as_str();
     let as_it_is =
         |charset| Carried { content: Cow::Borrowed(decoded), charset: Cow::Borrowed(charset), new_charset: None };
-    let ascii = text.before.is_ascii() && text.after.is_ascii();
-    // These are no superset of US-ASCII.
+    // In these US-ASCII does not stand for itself.
     let foreign = ["utf-16", "utf-32", "utf-7", "ucs-", "iso-10646", "unicode"];
-    if ascii && !foreign.iter().any(|start| charset.starts_with(start)) {
-        return as_it_is("us-ascii");
+    let foreign = foreign.iter().any(|start| charset.starts_with(start));
+    if text.before.is_ascii() && text.after.is_ascii() && !foreign {
+        return Some(as_it_is("us-ascii"));
     }
     let can_carry = |charset: &str| {
         charset::encode(&text.before, charset).is_some() && charset::encode(&text.after, charset).is_some()
     };
     if can_carry(charset) {
-        return as_it_is(charset);
+        return Some(as_it_is(charset));
     }
-    let undeclared = matches!(charset, "" | "us-ascii" | "ascii") || known(charset).is_none();
-    let plain = known(charset).is_some_and(encoding_rs::Encoding::is_ascii_compatible) || undeclared;
-    let content = if (plain && decoded.is_ascii()) || (undeclared && std::str::from_utf8(decoded).is_ok()) {
+    let encoding = known(charset);
+    let undeclared = matches!(charset, "" | "us-ascii" | "ascii");
+    if encoding.is_none() && (charset.starts_with("iso-2022") || charset.starts_with("hz")) {
+        return None;
+    }
+    let superset_of_ascii = undeclared || (!foreign && encoding.is_none_or(encoding_rs::Encoding::is_ascii_compatible));
+    let content = if (superset_of_ascii && decoded.is_ascii()) || (undeclared && std::str::from_utf8(decoded).is_ok()) {
         Cow::Borrowed(decoded)
     } else {
         Cow::Owned(charset::decode(decoded, charset, usize::MAX).into_bytes())
     };
-    Carried { content, charset: Cow::Borrowed("utf-8"), new_charset: Some("utf-8") }
+    Some(Carried { content, charset: Cow::Borrowed("utf-8"), new_charset: Some("utf-8") })
 }
 
 /// The bytes to insert, by their place in the content, from the top.

@@ -12,7 +12,7 @@ use crate::{
     decision::{Edit, NewPart},
     headers::Field,
     message::ParsedMessage,
-    mime::{Kind, Part, Role, Tree, encoding},
+    mime::{Part, Role, Tree, encoding},
 };
 use bytes::Bytes;
 use std::{
@@ -61,8 +61,6 @@ struct Draft<'a> {
     /// What comes before and after the body.
     prefix: Vec<Piece>,
     suffix: Vec<Piece>,
-    /// Whether a closing delimiter was written at the end of the body, which had none.
-    closed: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -91,7 +89,6 @@ impl<'a> Draft<'a> {
             splices: Vec::new(),
             prefix: Vec::new(),
             suffix: Vec::new(),
-            closed: false,
         }
     }
 
@@ -188,7 +185,6 @@ impl<'a> Draft<'a> {
         if let Some(delimiters) = unclosed {
             // Without a delimiter the line end would become part of the content before it.
             new.push(Piece::from([b"--", delimiters.boundary.as_slice(), b"--\r\n"].concat()));
-            self.closed = true;
         }
         self.splices.push(Splice { range: start..self.after_line_end(part.entity.end), new });
     }
@@ -253,43 +249,32 @@ impl<'a> Draft<'a> {
         if parts.is_empty() {
             return;
         }
-        let root = self.tree.parts().first();
-        let mixed = root.filter(|root| {
-            root.kind == Kind::Multipart
-                && root.media_type == "multipart/mixed"
-                && matches!(self.fate(0), Fate::Kept)
-                && !self.closed
-        });
-        if let Some((root, delimiters)) = mixed.and_then(|root| Some((root, root.delimiters.as_ref()?))) {
-            let boundary = delimiters.boundary.as_slice();
+        if let Some((boundary, place)) = self.end_of_mixed_root() {
             let entities: Vec<_> = parts.iter().map(|part| new_part::encode(part, &[boundary])).collect();
             if !entities.iter().any(|new| new.collides) {
-                let eight_bit = entities.iter().any(|new| new.eight_bit);
-                self.add_to(root, boundary, delimiters.close.as_ref(), entities);
-                if eight_bit && root.encoding == "7bit" {
+                if entities.iter().any(|new| new.eight_bit)
+                    && self.tree.parts().first().is_some_and(|root| root.encoding == "7bit")
+                {
                     set_field(&mut self.fields, "Content-Transfer-Encoding", b" 8bit".to_vec());
                 }
+                let mut pieces = Vec::new();
+                for new in entities {
+                    push_part(&mut pieces, boundary, new);
+                }
+                self.splices.push(Splice { range: place..place, new: pieces });
                 return;
             }
         }
         self.wrap(&parts);
     }
 
-    /// Adds parts at the end of the root, which is a multipart/mixed.
-    fn add_to(&mut self, root: &Part, boundary: &[u8], close: Option<&Range<usize>>, entities: Vec<NewEntity>) {
-        let mut pieces = Vec::new();
-        for new in entities {
-            push_part(&mut pieces, boundary, new);
-        }
-        match close {
-            Some(close) => self.splices.push(Splice { range: close.start..close.start, new: pieces }),
-            None => {
-                pieces.insert(0, Piece::from("\r\n"));
-                pieces.push(Piece::from([b"--", boundary, b"--\r\n"].concat()));
-                let end = root.content.end;
-                self.splices.push(Splice { range: end..end, new: pieces });
-            }
-        }
+    /// Boundary and place of the closing delimiter of a root that takes further parts. Not of one that lacks that
+    /// delimiter: an unclosed multipart inside it could take the new part for its own.
+    fn end_of_mixed_root(&self) -> Option<(&'a [u8], usize)> {
+        let root = self.tree.parts().first()?;
+        let takes_parts = root.media_type == "multipart/mixed" && matches!(self.fate(0), Fate::Kept);
+        let delimiters = root.delimiters.as_ref().filter(|_| takes_parts)?;
+        Some((&delimiters.boundary, delimiters.close.as_ref()?.start))
     }
 
     /// Makes the message a multipart/mixed whose first part is its content up to now, byte for byte: what is signed or

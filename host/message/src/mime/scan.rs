@@ -204,14 +204,14 @@ impl Scanner<'_> {
     /// Ends a part before the line at `line_start`: the line end before a delimiter belongs to the delimiter.
     fn end_part(&mut self, id: usize, line_start: usize) {
         let body = self.body;
-        let Some(part) = self.parts.get_mut(id) else { return };
-        if part.entity.end != body.len() {
-            return;
-        }
+        let last = self.parts.len().saturating_sub(1);
+        // That line end may also be the one of the delimiter line that opens the last part inside, when that is empty.
+        let inside = if id < last { self.parts.last().map_or(0, |last| last.entity.end) } else { 0 };
+        let Some(part) = self.parts.get_mut(id).filter(|part| part.entity.end == body.len()) else { return };
         let end = if line_start == body.len() {
             line_start
         } else {
-            section::before_line_end(body, part.entity.start, line_start)
+            section::before_line_end(body, part.entity.start, line_start).max(inside.min(line_start))
         };
         part.entity.end = end;
         part.header.end = part.header.end.min(end);
