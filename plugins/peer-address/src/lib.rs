@@ -1,28 +1,210 @@
-//! Skeleton.
-use wasmilter_sdk::{Decision, Failure, Lifecycle, MessagePolicy, PluginInfo, Problem, Verdict};
+//! Finds the client behind trusted relays and sets it for the stages that follow. See README.md for the configuration.
+//!
+//! `decide` tells the whole life; `walk` goes from hop to hop; `received` reads one Received field.
 
-struct Plugin;
+mod received;
+mod walk;
 
-impl Lifecycle for Plugin {
-    fn describe() -> PluginInfo {
-        PluginInfo {
-            name: "peer-address".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            summary: "skeleton".to_owned(),
-            grants: Vec::new(),
-            config_schema: "{}".to_owned(),
+use crate::{
+    received::Peer,
+    walk::{Found, Reason, Trust},
+};
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::net::IpAddr;
+use wasmilter_sdk::{
+    ClientInfo, Decision, Edit, Failure, HeaderField, HeaderOccurrence, Info, Message, NewClient, Policy, Problems,
+};
+
+/// The plugin, configured.
+pub struct PeerAddress {
+    trust: Trust,
+    /// Where the result is recorded; empty: nowhere.
+    header: String,
+}
+
+/// `[stage.config]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Networks of the relays whose Received fields are believed.
+    #[serde(default)]
+    trusted: Vec<String>,
+    /// The same by name, as the MTA or a trusted relay verified it.
+    #[serde(default)]
+    trusted_hosts: Vec<String>,
+    #[serde(default = "default_max_hops")]
+    max_hops: u32,
+    #[serde(default = "default_header")]
+    header: String,
+    /// Fields in which the connected relay tells the client's address, such as `X-Real-IP`.
+    #[serde(default)]
+    headers: Vec<String>,
+}
+
+fn default_max_hops() -> u32 {
+    20
+}
+
+fn default_header() -> String {
+    "X-Original-Client".to_owned()
+}
+
+impl Policy for PeerAddress {
+    type Config = Config;
+
+    fn info() -> Info {
+        Info {
+            name: "peer-address",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Finds the client behind trusted relays and sets it for the stages that follow",
+            grants: &["set-client"],
+            config_schema: include_str!("schema.json"),
         }
     }
 
-    fn configure(_config: String) -> Result<(), Vec<Problem>> {
-        Ok(())
+    fn configure(config: Config) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let mut networks = Vec::new();
+        for (index, text) in config.trusted.iter().enumerate() {
+            networks.extend(problems.take(&format!("/trusted/{index}"), network(text)));
+        }
+        let mut hosts = Vec::new();
+        for (index, name) in config.trusted_hosts.iter().enumerate() {
+            hosts.extend(problems.take(&format!("/trusted_hosts/{index}"), host(name)));
+        }
+        if config.trusted.is_empty() && config.trusted_hosts.is_empty() {
+            problems.add("/trusted", "must name at least one network, or trusted_hosts a name");
+        }
+        if !(1..=100).contains(&config.max_hops) {
+            problems.add("/max_hops", format!("must be from 1 to 100, is {}", config.max_hops));
+        }
+        if !config.header.is_empty() {
+            problems.take("/header", field_name(&config.header));
+        }
+        for (index, name) in config.headers.iter().enumerate() {
+            problems.take(&format!("/headers/{index}"), field_name(name));
+        }
+        problems.or_else_ok(|| Self {
+            trust: Trust { networks, hosts, max_hops: config.max_hops, headers: config.headers },
+            header: config.header,
+        })
+    }
+
+    fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+        let connected = message.connected();
+        let fields = message.headers();
+        let Ok(address) = connected.address.parse::<IpAddr>() else {
+            // Handed over on this host, by sendmail(1) for example: nobody to ask for the way.
+            let decision = Decision::next().with_fact("restored", false).with_fact("reason", "no_address");
+            return Ok(self.forged_copies(&fields, 0).into_iter().fold(decision, Decision::with_edit));
+        };
+        let found = self.trust.walk(peer_of(&connected, address), &fields);
+
+        let mut decision = Decision::next();
+        for edit in self.forged_copies(&fields, found.believed) {
+            decision = decision.with_edit(edit);
+        }
+        let restored = found.reason != Reason::Direct && found.peer.address != address.to_canonical();
+        if restored {
+            decision = decision.with_edit(Edit::SetClient(new_client(&found.peer)));
+            if !self.header.is_empty() {
+                decision = decision.insert_header(&self.header, record(&found));
+            }
+        }
+        Ok(decision
+            .with_fact("address", found.peer.address.to_string())
+            .with_fact("hops", found.hops)
+            .with_fact("restored", restored)
+            .with_fact("reason", found.reason.name()))
     }
 }
 
-impl MessagePolicy for Plugin {
-    fn decide() -> Result<Decision, Failure> {
-        Ok(Decision { verdict: Verdict::Next, edits: Vec::new(), facts: Vec::new() })
+impl PeerAddress {
+    /// Removes the fields named like ours that do not stand among the first `believed`: some stranger wrote them.
+    fn forged_copies(&self, fields: &[HeaderField], believed: usize) -> Vec<Edit> {
+        let copies = fields.iter().enumerate().filter(|(_, field)| field.name.eq_ignore_ascii_case(&self.header));
+        copies
+            .zip(1_u32..)
+            .filter(|((at, _), _)| *at >= believed)
+            .map(|((_, field), occurrence)| {
+                Edit::RemoveHeader(HeaderOccurrence { name: field.name.clone(), occurrence })
+            })
+            .collect()
     }
 }
 
-wasmilter_sdk::export_message_plugin!(Plugin);
+fn peer_of(client: &ClientInfo, address: IpAddr) -> Peer {
+    Peer {
+        address: address.to_canonical(),
+        port: u16::try_from(client.port).unwrap_or_default(),
+        hostname: client.hostname.clone(),
+        helo: client.helo.clone(),
+    }
+}
+
+fn new_client(peer: &Peer) -> NewClient {
+    NewClient {
+        address: peer.address.to_string(),
+        port: u32::from(peer.port),
+        hostname: peer.hostname.clone(),
+        helo: peer.helo.clone(),
+    }
+}
+
+/// The value of our header field: `203.0.113.9; name=mail.example.net; helo=mail.example.net; hops=2`.
+fn record(found: &Found) -> String {
+    let mut value = found.peer.address.to_string();
+    for (name, text) in [("name", &found.peer.hostname), ("helo", &found.peer.helo)] {
+        if !text.is_empty() {
+            value.push_str(&format!("; {name}={text}"));
+        }
+    }
+    value.push_str(&format!("; hops={}", found.hops));
+    value
+}
+
+/// `10.0.0.0/8`, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("must be a network such as \"10.0.0.0/8\" or an address, is {text:?}"))?;
+    if network.prefix_len() == 0 {
+        return Err(format!("{text:?} is every host there is: every forged line would be believed"));
+    }
+    if network.network() != network.addr() {
+        return Err(format!("has bits beyond its prefix, is {text:?}; write {:?}", network.trunc().to_string()));
+    }
+    Ok(network)
+}
+
+fn host(name: &str) -> Result<String, String> {
+    let bare = name.strip_prefix('.').unwrap_or(name);
+    let valid = !bare.is_empty()
+        && bare.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        });
+    if valid && bare.parse::<IpAddr>().is_err() {
+        Ok(name.to_ascii_lowercase())
+    } else {
+        Err(format!("must be a host name, or \".example.org\" for all below it, is {name:?}"))
+    }
+}
+
+/// RFC 5322 §2.2; Received would be ours and theirs at once.
+fn field_name(name: &str) -> Result<(), String> {
+    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    if !valid {
+        return Err(format!("must be the name of a header field, is {name:?}"));
+    }
+    if !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-")) {
+        return Err(format!("must start with \"X-\", is {name:?}"));
+    }
+    Ok(())
+}
+
+wasmilter_sdk::plugin!(PeerAddress);
+
+#[cfg(test)]
+mod tests;
