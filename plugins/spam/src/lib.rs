@@ -1,28 +1,59 @@
-//! Skeleton.
-use wasmilter_sdk::{Decision, Failure, Lifecycle, MessagePolicy, PluginInfo, Problem, Verdict};
+//! Scores spam: asks rspamd or spamd, or applies rules of its own, and acts by thresholds.
+//!
+//! Read [`Spam::decide`](wasmilter_sdk::Policy::decide) first. `config` checks the configuration, `rspamd` (over `http`)
+//! and `spamd` speak to their servers, `rules` is the embedded engine with its table of rules, `outcome` makes the
+//! decision.
+//!
+//! Invariant: no rule and no server decides by itself; a score and thresholds do.
 
-struct Plugin;
+mod config;
+mod http;
+mod outcome;
+mod report;
+mod rspamd;
+mod rules;
+mod spamd;
 
-impl Lifecycle for Plugin {
-    fn describe() -> PluginInfo {
-        PluginInfo {
-            name: "spam".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            summary: "skeleton".to_owned(),
-            grants: Vec::new(),
-            config_schema: "{}".to_owned(),
+pub use config::Config;
+
+use config::{Protocol, Settings};
+use rules::Rules;
+use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
+
+/// The plugin, configured.
+pub struct Spam {
+    settings: Settings,
+    rules: Rules,
+}
+
+impl Policy for Spam {
+    type Config = Config;
+
+    fn info() -> Info {
+        Info {
+            name: "spam",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Scores spam with rspamd, spamd or rules of its own; tags, marks the subject, quarantines, rejects",
+            grants: &["body", "service:*"],
+            config_schema: include_str!("config.schema.json"),
         }
     }
 
-    fn configure(_config: String) -> Result<(), Vec<Problem>> {
-        Ok(())
+    fn configure(config: Config) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let rules = problems.take("", Rules::new(&config.scores)).unwrap_or_default();
+        let settings = Settings::check(config, &mut problems);
+        problems.or_else_ok(|| Self { settings, rules })
+    }
+
+    fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+        let report = match &self.settings.service {
+            Some((service, Protocol::Rspamd)) => rspamd::score(service, message)?,
+            Some((service, Protocol::Spamd)) => spamd::score(service, message)?,
+            None => self.rules.score(message),
+        };
+        Ok(outcome::decide(&self.settings, message, &report))
     }
 }
 
-impl MessagePolicy for Plugin {
-    fn decide() -> Result<Decision, Failure> {
-        Ok(Decision { verdict: Verdict::Next, edits: Vec::new(), facts: Vec::new() })
-    }
-}
-
-wasmilter_sdk::export_message_plugin!(Plugin);
+wasmilter_sdk::plugin!(Spam);

@@ -1,0 +1,146 @@
+//! From a score to what should happen.
+
+use crate::{config::Settings, report::Report};
+use std::collections::BTreeSet;
+use wasmilter_sdk::{Decision, Message, Reply};
+
+/// Most symbols that are named in the header field.
+const MOST_SYMBOLS: usize = 60;
+
+/// What is done, from mild to strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    Nothing,
+    Tag,
+    Subject,
+    Tempfail,
+    Quarantine,
+    Reject,
+}
+
+/// Decides about a scored message.
+pub(crate) fn decide(settings: &Settings, message: &Message, report: &Report) -> Decision {
+    let action = if settings.follow_action { proposed(&report.action) } else { by_score(settings, report.score) };
+    let decision = match action {
+        Action::Reject => {
+            Decision::reject(Reply { code: 550, enhanced: "5.7.1".to_owned(), text: settings.reply.clone() })
+        }
+        Action::Tempfail => {
+            Decision::tempfail(Reply { code: 451, enhanced: "4.7.1".to_owned(), text: "try again later".to_owned() })
+        }
+        Action::Quarantine => {
+            marked(Decision::quarantine(format!("spam score {:.1}", report.score)), settings, message, report, action)
+        }
+        Action::Nothing | Action::Tag | Action::Subject => marked(Decision::next(), settings, message, report, action),
+    };
+    let said = if report.action.is_empty() { action.name() } else { report.action.as_str() };
+    decision
+        .with_fact("score", report.score)
+        .with_fact("spam", action >= Action::Tag)
+        .with_fact("action", said)
+        .with_fact("engine", report.engine)
+        .with_fact("symbols", report.symbols.clone())
+}
+
+impl Action {
+    /// In rspamd's words, which administrators know.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no action",
+            Self::Tag => "add header",
+            Self::Subject => "rewrite subject",
+            Self::Tempfail => "soft reject",
+            Self::Quarantine => "quarantine",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+fn by_score(settings: &Settings, score: f64) -> Action {
+    let reached = |threshold: Option<f64>| threshold.is_some_and(|threshold| score >= threshold);
+    if reached(settings.reject) {
+        Action::Reject
+    } else if reached(settings.quarantine) {
+        Action::Quarantine
+    } else if reached(settings.subject) {
+        Action::Subject
+    } else if reached(Some(settings.tag)) {
+        Action::Tag
+    } else {
+        Action::Nothing
+    }
+}
+
+/// Actions of rspamd; what is not known does nothing.
+fn proposed(action: &str) -> Action {
+    match action {
+        "reject" => Action::Reject,
+        "quarantine" => Action::Quarantine,
+        "soft reject" | "greylist" => Action::Tempfail,
+        "rewrite subject" => Action::Subject,
+        "add header" => Action::Tag,
+        _ => Action::Nothing,
+    }
+}
+
+/// Writes header fields and subject, after removing fields of the same names that others put there.
+fn marked(mut decision: Decision, settings: &Settings, message: &Message, report: &Report, action: Action) -> Decision {
+    let prefix = &settings.headers;
+    for forged in forged(message, prefix) {
+        decision = decision.remove_header(&forged);
+    }
+    let spam = action >= Action::Tag;
+    let mut symbols: Vec<String> = report.symbols.iter().take(MOST_SYMBOLS).map(|name| printable(name)).collect();
+    if symbols.is_empty() {
+        symbols.push("none".to_owned());
+    }
+    let status = format!(
+        "{}, score={:.1} required={:.1} engine={}\r\n\ttests={}",
+        if spam { "Yes" } else { "No" },
+        report.score,
+        settings.tag,
+        report.engine,
+        symbols.join(",\r\n\t"),
+    );
+    decision = decision
+        .add_header(&format!("{prefix}-Score"), format!("{:.1}", report.score))
+        .add_header(&format!("{prefix}-Status"), status);
+    if spam {
+        decision = decision.add_header(&format!("{prefix}-Flag"), "YES");
+    }
+    // The prefix is for people, and follows its own threshold, also for held mail.
+    let wants_prefix = if settings.follow_action {
+        action == Action::Subject
+    } else {
+        settings.subject.is_some_and(|threshold| report.score >= threshold)
+    };
+    if wants_prefix {
+        let subject = message.header_text("Subject").into_iter().next().unwrap_or_default();
+        if !subject.starts_with(settings.subject_prefix.trim_end()) {
+            decision = decision.set_subject(format!("{}{subject}", settings.subject_prefix));
+        }
+    }
+    decision
+}
+
+/// Names of the message's fields that look like ours, each once.
+fn forged(message: &Message, prefix: &str) -> BTreeSet<String> {
+    let prefix = format!("{}-", prefix.to_ascii_lowercase());
+    let names = message.headers().into_iter().map(|field| field.name.trim().to_ascii_lowercase());
+    names.filter(|name| name.starts_with(&prefix)).map(|name| capitalized(&name)).collect()
+}
+
+/// `x-spam-score` as people write it; names are compared without case.
+fn capitalized(name: &str) -> String {
+    let mut start = true;
+    let letters = name.chars().map(|c| {
+        let upper = start;
+        start = c == '-';
+        if upper { c.to_ascii_uppercase() } else { c }
+    });
+    letters.collect()
+}
+
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(70).collect()
+}

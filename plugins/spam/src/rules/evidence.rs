@@ -1,0 +1,251 @@
+//! What rules look at: gathered once for a message.
+
+use super::{
+    phrases::{PhraseCounts, Phrases},
+    urls::{Url, urls},
+};
+use wasmilter_sdk::{Address, HeaderField, Message, PartKind, PartRole};
+
+/// Most text of a part that is looked at.
+const MOST_TEXT: u32 = 200_000;
+/// Most text of all parts together.
+const MOST_TEXT_IN_ALL: usize = 500_000;
+
+/// What can be seen of a message.
+pub(crate) struct Evidence {
+    headers: Vec<HeaderField>,
+    pub(crate) subject: String,
+    pub(crate) from: Vec<Address>,
+    pub(crate) reply_to: Vec<Address>,
+    pub(crate) to: Vec<Address>,
+    /// Envelope sender.
+    pub(crate) sender_domain: String,
+    pub(crate) helo: String,
+    pub(crate) client_name: String,
+    pub(crate) client_address: String,
+    pub(crate) authenticated: bool,
+    /// Readable text, HTML without its tags, in lower case, white space made single.
+    pub(crate) text: String,
+    /// HTML as written, in lower case.
+    pub(crate) html: String,
+    pub(crate) has_plain: bool,
+    pub(crate) has_html: bool,
+    pub(crate) urls: Vec<Url>,
+    pub(crate) phrases: PhraseCounts,
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) charsets: Vec<String>,
+    pub(crate) images: u32,
+    pub(crate) text_in_base64: bool,
+    /// Share of capital letters in the text as written, 0 to 1; 0 for little text.
+    pub(crate) capitals: f64,
+    pub(crate) gtube: bool,
+}
+
+/// An attached file.
+pub(crate) struct Attachment {
+    /// Lower case.
+    pub(crate) name: String,
+    pub(crate) media_type: String,
+}
+
+impl Evidence {
+    pub(crate) fn gather(message: &Message, phrases: &Phrases) -> Self {
+        let client = message.client();
+        let mut evidence = Self {
+            headers: message.headers(),
+            subject: message.header_text("Subject").into_iter().next().unwrap_or_default(),
+            from: message.addresses("From"),
+            reply_to: message.addresses("Reply-To"),
+            to: message.addresses("To"),
+            sender_domain: message.sender().domain,
+            helo: client.helo.to_lowercase(),
+            client_name: client.hostname.to_lowercase(),
+            client_address: client.address,
+            authenticated: !client.auth_user.is_empty(),
+            text: String::new(),
+            html: String::new(),
+            has_plain: false,
+            has_html: false,
+            urls: Vec::new(),
+            phrases: PhraseCounts::default(),
+            attachments: Vec::new(),
+            charsets: Vec::new(),
+            images: 0,
+            text_in_base64: false,
+            capitals: 0.0,
+            gtube: false,
+        };
+        let mut written = String::new();
+        for part in message.parts().into_iter().filter(|part| part.kind == PartKind::Leaf) {
+            let html = part.media_type == "text/html";
+            let plain = part.media_type == "text/plain";
+            let readable = (html || plain)
+                && part.encoded_size > 0
+                && part.disposition != "attachment"
+                && matches!(part.role, PartRole::Body | PartRole::Signed);
+            if !readable {
+                evidence.images += u32::from(part.media_type.starts_with("image/"));
+                evidence
+                    .attachments
+                    .push(Attachment { name: part.file_name.to_lowercase(), media_type: part.media_type });
+                continue;
+            }
+            evidence.text_in_base64 |= part.encoding == "base64" && matches!(part.charset.as_str(), "" | "us-ascii");
+            evidence.charsets.push(part.charset);
+            if written.len() >= MOST_TEXT_IN_ALL {
+                continue;
+            }
+            let text = message.part_text(part.id, MOST_TEXT);
+            evidence.urls.extend(urls(&text));
+            if html {
+                evidence.has_html = true;
+                written.push_str(&without_tags(&text));
+                evidence.html.push_str(&text.to_lowercase());
+            } else {
+                evidence.has_plain = true;
+                written.push_str(&text);
+            }
+            written.push('\n');
+        }
+        evidence.gtube = written.contains(&gtube());
+        evidence.capitals = share_of_capitals(&written);
+        evidence.text = searchable(&written);
+        evidence.phrases = phrases.count(&format!("{} {}", searchable(&evidence.subject), evidence.text));
+        evidence
+    }
+
+    /// Whether there is a field of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
+    }
+
+    /// The first field of that name, as text.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let field = self.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        field.map(|field| String::from_utf8_lossy(&field.value).trim().to_owned()).unwrap_or_default()
+    }
+
+    /// The address of the first From mailbox, in lower case.
+    pub(crate) fn from_address(&self) -> String {
+        self.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default()
+    }
+
+    pub(crate) fn from_domain(&self) -> String {
+        domain(&self.from_address()).to_owned()
+    }
+
+    pub(crate) fn from_name(&self) -> &str {
+        self.from.first().map(|from| from.name.as_str()).unwrap_or_default()
+    }
+
+    /// Answers to other mail, as a mail program writes them.
+    pub(crate) fn is_reply(&self) -> bool {
+        self.has("In-Reply-To") && self.has("References")
+    }
+}
+
+pub(crate) fn domain(address: &str) -> &str {
+    address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default()
+}
+
+/// The agreed test string (Generic Test for Unsolicited Bulk Email), put together here so that this very file is not
+/// taken for spam.
+fn gtube() -> String {
+    ["XJS*C4JDBQADN1.NSBN3*2IDNEN*", "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL", "*C.34X"].concat()
+}
+
+/// HTML without tags, comments, styles and scripts; the usual entities decoded. Good enough to look for phrases.
+fn without_tags(html: &str) -> String {
+    let mut text = String::with_capacity(html.len() / 2);
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        let (before, tag) = rest.split_at(at);
+        text.push_str(before);
+        let name: String =
+            tag.chars().skip(1).take_while(|c| c.is_ascii_alphanumeric() || "!-/".contains(*c)).take(8).collect();
+        let name = name.to_ascii_lowercase();
+        let end = match name.as_str() {
+            name if name.starts_with("!--") => "-->",
+            "style" => "</style>",
+            "script" => "</script>",
+            _ => ">",
+        };
+        // Words on both sides of a block are words of their own; a bold letter in a word is not.
+        if !matches!(name.as_str(), "b" | "/b" | "i" | "/i" | "span" | "/span" | "font" | "/font" | "u" | "/u") {
+            text.push(' ');
+        }
+        rest = match find_ignoring_case(tag, end) {
+            Some(at) => tag.get(at.saturating_add(end.len())..).unwrap_or_default(),
+            None => "",
+        };
+    }
+    text.push_str(rest);
+    for (entity, character) in [
+        ("&nbsp;", " "),
+        ("&#39;", "'"),
+        ("&quot;", "\""),
+        ("&rsquo;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ] {
+        if text.contains(entity) {
+            text = text.replace(entity, character);
+        }
+    }
+    text
+}
+
+/// Where an ASCII text in lower case begins, whatever the case it is written in.
+fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
+    let wanted = wanted.as_bytes();
+    text.as_bytes().windows(wanted.len()).position(|window| window.eq_ignore_ascii_case(wanted))
+}
+
+/// Lower case, white space made single, typographic apostrophes made plain.
+fn searchable(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut space = true;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            if !space {
+                result.push(' ');
+            }
+            space = true;
+            continue;
+        }
+        space = false;
+        match c {
+            '\u{2018}' | '\u{2019}' => result.push('\''),
+            // Invisible ones, put in to hide words.
+            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => {}
+            c => result.extend(c.to_lowercase()),
+        }
+    }
+    result
+}
+
+fn share_of_capitals(text: &str) -> f64 {
+    let (mut letters, mut capitals) = (0_u32, 0_u32);
+    for c in text.chars().filter(char::is_ascii_alphabetic) {
+        letters = letters.saturating_add(1);
+        capitals = capitals.saturating_add(u32::from(c.is_ascii_uppercase()));
+    }
+    if letters < 200 { 0.0 } else { f64::from(capitals) / f64::from(letters) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_becomes_the_text_that_people_read() {
+        let html = "<STYLE>p{}</Style><p>cl<b>i</b>ck<!-- <x> -->&nbsp;here</p><script>x<y</script>now &amp; then<br";
+        assert_eq!(searchable(&without_tags(html)).trim(), "click here now & then");
+        assert_eq!(without_tags("a < b"), "a  ");
+    }
+}

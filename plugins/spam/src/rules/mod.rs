@@ -1,0 +1,49 @@
+//! The embedded engine: a table of rules over what can be seen in one message. It knows nothing of other messages, of
+//! block lists or of the network; whoever needs that asks rspamd or spamd.
+
+mod evidence;
+mod phrases;
+mod table;
+mod urls;
+
+use crate::report::Report;
+use evidence::Evidence;
+use phrases::Phrases;
+use std::collections::BTreeMap;
+use table::{RULES, Rule};
+use wasmilter_sdk::Message;
+
+/// The rules with their scores.
+#[derive(Default)]
+pub(crate) struct Rules {
+    phrases: Phrases,
+    /// Rules with the scores that hold here.
+    scored: Vec<(&'static Rule, f64)>,
+}
+
+impl Rules {
+    /// `scores` by name take the place of those in the table.
+    pub(crate) fn new(scores: &BTreeMap<String, f64>) -> Result<Self, String> {
+        let scored = RULES.iter().map(|rule| (rule, scores.get(rule.name).copied().unwrap_or(rule.score)));
+        Ok(Self { phrases: Phrases::new()?, scored: scored.filter(|(_, score)| *score != 0.0).collect() })
+    }
+
+    /// Adds up the scores of all rules that hold.
+    pub(crate) fn score(&self, message: &Message) -> Report {
+        let evidence = Evidence::gather(message, &self.phrases);
+        let mut score = 0.0;
+        let mut symbols = Vec::new();
+        for (rule, worth) in &self.scored {
+            if (rule.holds)(&evidence) {
+                score += worth;
+                symbols.push(rule.name.to_owned());
+            }
+        }
+        Report { engine: "embedded", score, action: String::new(), symbols }
+    }
+}
+
+/// Whether there is a rule of that name.
+pub(crate) fn is_known(name: &str) -> bool {
+    RULES.iter().any(|rule| rule.name == name)
+}

@@ -1,0 +1,428 @@
+//! The rules: name, score, what it looks for. Scores were set on the corpus of the README; a rule that ham breaks now and
+//! then is worth little, however much spam it finds. Mail is tagged from 5 on by default.
+
+use super::{
+    evidence::{Evidence, domain},
+    phrases::Topic,
+    urls::registered,
+};
+
+/// One rule.
+pub(crate) struct Rule {
+    /// As it stands in the message's header fields and in `scores` of the configuration.
+    pub(crate) name: &'static str,
+    pub(crate) score: f64,
+    /// For administrators; the README has the table.
+    #[allow(dead_code, reason = "documentation, compared with the README by a test")]
+    pub(crate) description: &'static str,
+    pub(crate) holds: fn(&Evidence) -> bool,
+}
+
+const fn rule(name: &'static str, score: f64, description: &'static str, holds: fn(&Evidence) -> bool) -> Rule {
+    Rule { name, score, description, holds }
+}
+
+pub(crate) const RULES: &[Rule] = &[
+    rule("GTUBE", 1000.0, "the test string for spam filters", |e| e.gtube),
+    // Header fields that are missing or odd.
+    rule("MISSING_DATE", 1.5, "no Date field", |e| !e.has("Date")),
+    rule("MISSING_MESSAGE_ID", 1.0, "no Message-ID field", |e| !e.has("Message-ID")),
+    rule("MISSING_FROM", 2.0, "no From field, or no address in it", |e| e.from_address().is_empty()),
+    rule("MISSING_TO", 1.0, "neither To nor Cc", |e| !e.has("To") && !e.has("Cc")),
+    rule("MISSING_SUBJECT", 1.0, "no Subject, or an empty one", |e| e.subject.trim().is_empty()),
+    rule("DUPLICATE_FIELDS", 1.5, "From, Subject, Date, To or Message-ID more than once", |e| {
+        ["From", "Subject", "Date", "To", "Message-ID"].iter().any(|name| e.count(name) > 1)
+    }),
+    rule("UNDISCLOSED_TO", 1.0, "To names undisclosed recipients", |e| {
+        let to = e.header("To").to_lowercase();
+        to.contains("undisclosed") || to.contains("recipients:")
+    }),
+    rule("MESSAGE_ID_ODD", 1.0, "Message-ID without @ or brackets", |e| {
+        let id = e.header("Message-ID");
+        !id.is_empty() && !(id.starts_with('<') && id.ends_with('>') && id.contains('@'))
+    }),
+    rule("DATE_ODD", 1.0, "Date without a time of day", |e| {
+        let date = e.header("Date");
+        !date.is_empty() && date.matches(':').count() < 1
+    }),
+    rule("BULK_PRIORITY", 0.5, "marked as urgent", |e| {
+        e.header("X-Priority").starts_with(['1', '2']) || e.header("Importance").eq_ignore_ascii_case("high")
+    }),
+    rule("MAILER_BULK", 1.5, "a mail program that is used for mass mail", |e| {
+        let mailer = format!("{} {}", e.header("X-Mailer"), e.header("User-Agent")).to_lowercase();
+        ["phpmailer", "leaf php", "bulk", "mass", "the bat! (v1", "emailer", "foxmail", "supermail", "php/"]
+            .iter()
+            .any(|name| mailer.contains(name))
+    }),
+    rule("SENT_BY_SCRIPT", 0.8, "sent by a script of a web site", |e| {
+        e.has("X-PHP-Script") || e.has("X-PHP-Originating-Script") || e.has("X-AntiAbuse")
+    }),
+    // Who says to be the sender.
+    rule("FROM_NAME_IS_OTHER_ADDRESS", 2.0, "the display name is an address of another domain", |e| {
+        let name = e.from_name().to_lowercase();
+        let inside = name.split_whitespace().find(|word| word.contains('@') && word.contains('.'));
+        inside.is_some_and(|word| {
+            let named = domain(word.trim_matches(|c: char| !c.is_ascii_alphanumeric())).to_owned();
+            !named.is_empty() && registered(&named) != registered(&e.from_domain())
+        })
+    }),
+    rule("REPLY_TO_OTHER_DOMAIN", 0.8, "answers go to another domain than the sender's", |e| {
+        let from = e.from_domain();
+        let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
+        !from.is_empty() && !reply.is_empty() && registered(&from) != registered(&reply) && !e.has("List-Id")
+    }),
+    rule("REPLY_TO_FREE_MAIL", 1.5, "sent from elsewhere, answers go to a free mail box", |e| {
+        let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
+        is_free_mail(&reply) && !is_free_mail(&e.from_domain()) && !e.has("List-Id")
+    }),
+    rule("FROM_DIGITS", 0.7, "the sender's address has five digits in a row", |e| {
+        let local = e.from_address();
+        let local = local.split('@').next().unwrap_or_default();
+        longest_run(local, |c| c.is_ascii_digit()) >= 5
+    }),
+    rule("FROM_LOOK_ALIKE", 2.0, "the sender's name or domain mixes scripts or is a look-alike in punycode", |e| {
+        e.from_domain().contains("xn--") || mixes_scripts(e.from_name())
+    }),
+    rule("FROM_BRAND", 2.0, "the display name is a well-known firm's, the address is not", |e| {
+        let name = e.from_name().to_lowercase();
+        let domain = e.from_domain();
+        BRANDS.iter().any(|brand| has_word(&name, brand) && !domain.contains(brand.split(' ').next().unwrap_or(brand)))
+    }),
+    rule("FROM_IS_TO", 1.0, "sender and recipient are the same", |e| {
+        let from = e.from_address();
+        !from.is_empty() && e.to.first().is_some_and(|to| to.address.eq_ignore_ascii_case(&from)) && !e.authenticated
+    }),
+    rule("FROM_HAS_NO_DOT", 1.0, "the sender's domain is none", |e| {
+        let from = e.from_domain();
+        !from.is_empty() && !from.contains('.')
+    }),
+    rule("FROM_TLD", 1.5, "the sender's domain is one of those that are cheap to burn", |e| {
+        cheap_domain(&e.from_domain())
+    }),
+    // The client.
+    rule("HELO_LOCALHOST", 1.5, "an unknown client calls itself localhost or by an address", |e| {
+        let remote = !e.client_address.is_empty() && !e.client_address.starts_with("127.") && e.client_address != "::1";
+        remote
+            && !e.authenticated
+            && (e.helo == "localhost"
+                || e.helo == "localhost.localdomain"
+                || e.helo.parse::<std::net::IpAddr>().is_ok())
+    }),
+    rule("CLIENT_DYNAMIC", 1.5, "the client's name is one of a dial-up or home line", |e| {
+        !e.authenticated && looks_dynamic(&e.client_name)
+    }),
+    rule("SENDER_OTHER_DOMAIN", 0.3, "envelope sender and From are of different domains", |e| {
+        let from = e.from_domain();
+        !e.sender_domain.is_empty()
+            && !from.is_empty()
+            && registered(&from) != registered(&e.sender_domain)
+            && !e.has("List-Id")
+    }),
+    // The subject.
+    rule("SUBJECT_CAPITALS", 1.0, "the subject is in capitals", |e| {
+        let letters: Vec<char> = e.subject.chars().filter(char::is_ascii_alphabetic).collect();
+        letters.len() >= 10 && letters.iter().all(char::is_ascii_uppercase)
+    }),
+    rule("SUBJECT_EXCLAIMS", 1.0, "the subject has two exclamation marks or more", |e| {
+        e.subject.matches('!').count() >= 2
+    }),
+    rule("SUBJECT_MONEY", 1.0, "the subject has a sum of money", |e| {
+        let subject = &e.subject;
+        ["$", "€", "£", "US$"].iter().any(|sign| {
+            subject.split(sign).skip(1).any(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit()))
+        })
+    }),
+    rule("SUBJECT_GAPPY", 1.5, "the subject has letters set apart, or a serial number after a gap", |e| {
+        e.subject.contains("      ") || has_gappy_word(&e.subject)
+    }),
+    rule("SUBJECT_FAKE_REPLY", 1.0, "the subject says to be an answer, nothing else does", |e| {
+        let subject = e.subject.to_lowercase();
+        subject.starts_with("re:") && !e.has("In-Reply-To") && !e.has("References")
+    }),
+    rule("SUBJECT_ADV", 2.0, "the subject says that it is advertising", |e| {
+        let subject = e.subject.to_lowercase();
+        subject.starts_with("adv:") || subject.starts_with("[adv]") || subject.starts_with("adv ")
+    }),
+    rule("SUBJECT_EMOJI", 0.7, "the subject has a pictograph", |e| {
+        e.subject.chars().any(|c| matches!(c, '\u{1f300}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b50}'))
+    }),
+    rule("SUBJECT_LOOK_ALIKE", 2.0, "a word of the subject mixes scripts", |e| mixes_scripts(&e.subject)),
+    // How the content is made.
+    rule("HTML_ONLY", 0.7, "HTML without a plain text", |e| e.has_html && !e.has_plain),
+    rule("HTML_SHORT_WITH_IMAGE", 1.2, "HTML with pictures and hardly a word", |e| {
+        e.has_html && e.text.len() < 200 && (e.html.contains("<img") || e.images > 0) && !e.urls.is_empty()
+    }),
+    rule("HTML_HIDDEN_TEXT", 1.0, "HTML with text that nobody sees", |e| {
+        ["font-size:0", "font-size: 0", "display:none", "display: none", "opacity:0;", "font-size:1px"]
+            .iter()
+            .any(|style| e.html.contains(style))
+    }),
+    rule("HTML_FORM", 1.5, "HTML with a form to fill in", |e| e.html.contains("<form") && e.html.contains("<input")),
+    rule("HTML_SCRIPT", 1.5, "HTML with a script", |e| e.html.contains("<script")),
+    rule("HTML_RED_FONT", 0.7, "HTML in red or huge letters", |e| {
+        ["color=\"#ff0000\"", "color=#ff0000", "color=red", "color=\"red\"", "size=\"+3\"", "size=7", "size=\"7\""]
+            .iter()
+            .any(|font| e.html.contains(font))
+    }),
+    rule("HTML_LINK_MISMATCH", 2.0, "a link shows one address and leads to another", |e| link_mismatch(&e.html)),
+    rule("TEXT_IN_BASE64", 1.5, "plain US-ASCII text hidden in base64", |e| e.text_in_base64),
+    rule("CAPITALS", 1.0, "a third of the text is in capitals", |e| e.capitals > 0.33),
+    rule("EXCLAIMS", 0.7, "the text has three exclamation marks in a row", |e| e.text.contains("!!!")),
+    rule("DOLLARS", 0.8, "the text has large sums of money", |e| {
+        let sums = e.text.split(['$', '€', '£']).skip(1).filter(|rest| {
+            let number: String =
+                rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || matches!(c, ',' | '.')).collect();
+            number.matches(',').count() >= 1 || number.chars().filter(char::is_ascii_digit).count() >= 5
+        });
+        sums.count() >= 2 || e.text.contains(",000,000")
+    }),
+    rule("NO_TEXT", 0.7, "nothing to read", |e| e.text.trim().is_empty()),
+    rule("CHARSET_FAR_EAST", 0.5, "a charset of the far East or Cyrillic, older than Unicode", |e| {
+        let old = ["big5", "gb2312", "gbk", "gb18030", "ks_c_5601", "euc-kr", "windows-1251", "koi8"];
+        e.charsets.iter().any(|charset| old.iter().any(|known| charset.starts_with(known)))
+    }),
+    // Where links lead.
+    rule("URL_NUMERIC", 2.0, "a link to an address without a name", |e| {
+        e.urls.iter().any(|url| url.is_numeric() && !is_private(&url.host))
+    }),
+    rule("URL_USER", 2.0, "a link with something before an @ to mislead", |e| {
+        e.urls.iter().any(|url| url.user && url.host.contains('.'))
+    }),
+    rule("URL_LOOK_ALIKE", 1.5, "a link to a domain in punycode", |e| {
+        e.urls.iter().any(|url| url.host.contains("xn--"))
+    }),
+    rule("URL_SHORTENER", 1.0, "a link through a shortener", |e| {
+        let known = [
+            "bit.ly",
+            "tinyurl.com",
+            "goo.gl",
+            "t.co",
+            "ow.ly",
+            "is.gd",
+            "cutt.ly",
+            "rebrand.ly",
+            "rb.gy",
+            "shorturl.at",
+            "t.ly",
+            "urlz.fr",
+            "lnkd.in",
+        ];
+        e.urls.iter().any(|url| known.contains(&url.host.as_str()))
+    }),
+    rule("URL_FREE_HOST", 1.2, "a link to a place where anybody can put pages", |e| {
+        let known = [
+            ".blogspot.com",
+            ".weebly.com",
+            ".web.app",
+            ".firebaseapp.com",
+            ".pages.dev",
+            ".workers.dev",
+            ".r2.dev",
+            "storage.googleapis.com",
+            ".wixsite.com",
+            ".000webhostapp.com",
+            ".github.io",
+            ".netlify.app",
+            ".vercel.app",
+            ".s3.amazonaws.com",
+            "ipfs.io",
+            ".blob.core.windows.net",
+            ".geocities.com",
+            "sites.google.com",
+            "forms.gle",
+            ".tripod.com",
+            ".angelfire.com",
+        ];
+        e.urls.iter().any(|url| known.iter().any(|end| url.host.ends_with(end)))
+    }),
+    rule("URL_TLD", 1.5, "a link to one of the domains that are cheap to burn", |e| {
+        e.urls.iter().any(|url| cheap_domain(&url.host))
+    }),
+    rule("URL_NOT_SENDERS", 0.5, "links, and none to the sender's domain", |e| {
+        let from = e.from_domain();
+        !e.urls.is_empty()
+            && !from.is_empty()
+            && !e.is_reply()
+            && e.urls.iter().all(|url| registered(&url.host) != registered(&from))
+    }),
+    // What it is about.
+    rule("WINDFALL_2", 1.5, "two phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 2),
+    rule("WINDFALL_4", 3.0, "four phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 4),
+    rule("LOAN", 1.0, "a phrase about loans", |e| e.phrases.of(Topic::Loan) >= 1),
+    rule("LOAN_2", 1.5, "two phrases about loans", |e| e.phrases.of(Topic::Loan) >= 2),
+    rule("PILLS", 1.2, "a phrase about pills", |e| e.phrases.of(Topic::Pills) >= 1),
+    rule("PILLS_2", 2.0, "two phrases about pills", |e| e.phrases.of(Topic::Pills) >= 2),
+    rule("DATING", 0.7, "a phrase about company", |e| e.phrases.of(Topic::Dating) >= 1),
+    rule("DATING_2", 1.5, "two phrases about company", |e| e.phrases.of(Topic::Dating) >= 2),
+    rule("PRESSURE", 0.5, "a phrase that presses", |e| e.phrases.of(Topic::Pressure) >= 1),
+    rule("PRESSURE_3", 1.5, "three phrases that press", |e| e.phrases.of(Topic::Pressure) >= 3),
+    rule("ACCOUNT", 1.0, "a phrase about an account in danger", |e| e.phrases.of(Topic::Account) >= 1),
+    rule("ACCOUNT_2", 1.5, "two phrases about an account in danger", |e| e.phrases.of(Topic::Account) >= 2),
+    rule("EARN", 0.7, "a phrase about earning from home", |e| e.phrases.of(Topic::Earn) >= 1),
+    rule("EARN_2", 1.5, "two phrases about earning from home", |e| e.phrases.of(Topic::Earn) >= 2),
+    rule("SELLING_2", 1.5, "two phrases of unasked offers", |e| e.phrases.of(Topic::Selling) >= 2),
+    rule("REMOVE_ME", 0.7, "a phrase about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 1),
+    rule("REMOVE_ME_2", 1.5, "two phrases about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 2),
+    rule("EXTORTION_2", 3.0, "two phrases of extortion", |e| e.phrases.of(Topic::Extortion) >= 2),
+    rule("GREETING", 1.5, "a greeting without a name", |e| e.phrases.of(Topic::Greeting) >= 1),
+    // What is attached.
+    rule("ATTACHED_PROGRAM", 3.0, "a program is attached", |e| {
+        let ends =
+            [".exe", ".scr", ".pif", ".com", ".bat", ".cmd", ".vbs", ".js", ".jse", ".wsf", ".hta", ".lnk", ".iso"];
+        e.attachments.iter().any(|file| ends.iter().any(|end| file.name.ends_with(end)))
+    }),
+    rule("ATTACHED_HTML", 1.5, "a web page is attached", |e| {
+        e.attachments.iter().any(|file| [".htm", ".html", ".shtml", ".svg"].iter().any(|end| file.name.ends_with(end)))
+    }),
+    rule("ATTACHED_DOUBLE_NAME", 3.0, "an attached program says to be a document", |e| {
+        e.attachments.iter().any(|file| {
+            [".pdf.", ".doc.", ".docx.", ".jpg.", ".txt."]
+                .iter()
+                .any(|middle| file.name.find(middle).is_some_and(|at| file.name.len() <= at + middle.len() + 4))
+                && !file.name.ends_with(".asc")
+                && !file.name.ends_with(".sig")
+                && !file.media_type.starts_with("text/")
+        })
+    }),
+    // Signs of the ordinary.
+    rule("IS_REPLY", -1.5, "an answer to other mail", Evidence::is_reply),
+    rule("AUTHENTICATED", -2.0, "the client authenticated", |e| e.authenticated),
+    rule("HAS_PATCH", -1.5, "a patch or a quotation in it", |e| {
+        e.text.contains("--- a/") || e.text.contains(" wrote: >")
+    }),
+];
+
+const BRANDS: &[&str] = &[
+    "paypal",
+    "ebay",
+    "amazon",
+    "netflix",
+    "microsoft",
+    "apple",
+    "dhl",
+    "fedex",
+    "ups",
+    "usps",
+    "chase",
+    "citibank",
+    "wells fargo",
+    "bank of america",
+    "hsbc",
+    "docusign",
+    "coinbase",
+    "metamask",
+    "binance",
+    "walmart",
+    "costco",
+    "norton",
+    "mcafee",
+    "geek squad",
+    "santander",
+    "bradesco",
+    "whatsapp",
+    "facebook",
+    "instagram",
+    "ledger",
+    "trezor",
+];
+
+fn is_free_mail(domain: &str) -> bool {
+    let known = [
+        "gmail.com",
+        "yahoo.com",
+        "hotmail.com",
+        "outlook.com",
+        "aol.com",
+        "gmx.com",
+        "mail.ru",
+        "yandex.ru",
+        "yandex.com",
+        "proton.me",
+        "protonmail.com",
+        "163.com",
+        "126.com",
+        "qq.com",
+        "naver.com",
+        "zoho.com",
+        "icloud.com",
+        "live.com",
+        "consultant.com",
+        "mail.com",
+    ];
+    known.contains(&domain) || domain.starts_with("yahoo.co")
+}
+
+fn cheap_domain(domain: &str) -> bool {
+    let known = [
+        "top", "xyz", "click", "icu", "buzz", "online", "site", "website", "shop", "store", "live", "life", "club",
+        "work", "rest", "monster", "cyou", "cfd", "sbs", "bond", "quest", "beauty", "best", "bid", "biz", "fun", "gq",
+        "cf", "tk", "ml", "ga", "loan", "men", "date", "win", "stream", "space", "today", "world", "pw", "su", "host",
+        "press",
+    ];
+    domain.rsplit_once('.').is_some_and(|(_, last)| known.contains(&last))
+}
+
+fn looks_dynamic(name: &str) -> bool {
+    let digits = name.chars().filter(char::is_ascii_digit).count();
+    let words = ["dyn", "dsl", "dhcp", "dial", "pool", "ppp", "cable", "client", "broadband", "static-ip"];
+    digits >= 6 && words.iter().any(|word| name.contains(word))
+}
+
+fn is_private(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| {
+        address.is_private() || address.is_loopback() || address.is_unspecified() || address.is_link_local()
+    })
+}
+
+fn longest_run(text: &str, wanted: impl Fn(char) -> bool) -> usize {
+    text.split(|c| !wanted(c)).map(str::len).max().unwrap_or_default()
+}
+
+/// Whether a word has Latin letters and letters of a script that looks like Latin.
+fn mixes_scripts(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphabetic()).any(|word| {
+        let latin = word.chars().any(|c| c.is_ascii_alphabetic());
+        let other = word.chars().any(|c| matches!(c, '\u{370}'..='\u{3ff}' | '\u{400}'..='\u{4ff}'));
+        // Letters of mathematics, used as a disguise.
+        let styled = word.chars().any(|c| matches!(c, '\u{1d400}'..='\u{1d7ff}'));
+        (latin && other) || styled
+    })
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        !touches(text.get(..at).and_then(|before| before.chars().next_back()))
+            && !touches(text.get(at.saturating_add(word.len())..).and_then(|behind| behind.chars().next()))
+    })
+}
+
+/// `V I A G R A`, `f-r-e-e`.
+fn has_gappy_word(text: &str) -> bool {
+    let mut run = 0_u32;
+    for word in text.split([' ', '-', '.', '_', '*']) {
+        run =
+            if word.chars().count() == 1 && word.chars().all(char::is_alphabetic) { run.saturating_add(1) } else { 0 };
+        if run >= 5 {
+            return true;
+        }
+    }
+    false
+}
+
+/// `<a href="http://evil.example/">http://bank.example/</a>`
+fn link_mismatch(html: &str) -> bool {
+    html.split("<a ").skip(1).any(|link| {
+        let Some((tag, shown)) = link.split_once('>') else { return false };
+        let shown = shown.split("</a").next().unwrap_or_default();
+        let target = super::urls::urls(tag);
+        let shown = shown.trim_start();
+        if !shown.starts_with("http") {
+            return false;
+        }
+        match (target.first(), super::urls::urls(shown).first()) {
+            (Some(target), Some(shown)) => registered(&target.host) != registered(&shown.host),
+            _ => false,
+        }
+    })
+}
