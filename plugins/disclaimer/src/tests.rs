@@ -106,3 +106,8 @@ fn every_problem_is_told_with_its_place() {
         assert!(ok, "{text:?} was taken");
     }
 }
+
+#[test]
+fn cases() {
+    testing::cases::<Disclaimer>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+}

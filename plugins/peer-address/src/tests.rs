@@ -187,3 +187,8 @@ fn received_fields(message: &[u8]) -> Vec<String> {
     let lines = unfolded.lines().filter(|line| line.to_ascii_lowercase().starts_with("received:"));
     lines.map(|line| line[9..].to_owned()).collect()
 }
+
+#[test]
+fn cases() {
+    testing::cases::<PeerAddress>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+}
