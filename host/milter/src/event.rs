@@ -160,14 +160,14 @@ mod tests {
     #[test]
     fn connect_in_every_form() {
         for (data, address, port) in [
-            (&b"mx.example\04\x30\x39192.0.2.1\0"[..], Some("192.0.2.1"), Some(12345)),
-            (b"mx.example\06\x30\x392001:db8::7\0", Some("2001:db8::7"), Some(12345)),
-            (b"mx.example\06\x30\x39IPv6:2001:db8::7\0", Some("2001:db8::7"), Some(12345)),
-            (b"mx.example\06\x30\x39IPv6:::ffff:192.0.2.1\0", Some("192.0.2.1"), Some(12345)),
-            (b"localhost\04\0\0127.0.0.1\0", Some("127.0.0.1"), None),
+            (&b"mx.example\x004\x30\x39192.0.2.1\0"[..], Some("192.0.2.1"), Some(12345)),
+            (b"mx.example\x006\x30\x392001:db8::7\0", Some("2001:db8::7"), Some(12345)),
+            (b"mx.example\x006\x30\x39IPv6:2001:db8::7\0", Some("2001:db8::7"), Some(12345)),
+            (b"mx.example\x006\x30\x39IPv6:::ffff:192.0.2.1\0", Some("192.0.2.1"), Some(12345)),
+            (b"localhost\x004\0\x00127.0.0.1\0", Some("127.0.0.1"), None),
             (b"localhost\0U", None, None),
             (b"localhost\0L\0\0/run/x\0", None, None),
-            (b"mx.example\04\x30\x39not an address\0", None, None),
+            (b"mx.example\x004\x30\x39not an address\0", None, None),
         ] {
             let Event::Connect(info) = parse(b'C', data).unwrap() else { panic!("connect") };
             assert_eq!(info.address.map(|a| a.to_string()).as_deref(), address, "{data:?}");
@@ -181,7 +181,7 @@ mod tests {
             (&b"H"[..], b'H', 0),
             (b"U", b'U', 0),
             (b"", 0, 0),
-            (b"Mi\04XYZ\0{mail_addr}\0\0", b'M', 2),
+            (b"Mi\x004XYZ\0{mail_addr}\0\0", b'M', 2),
             (b"L\0", b'L', 0),
             (b"Cj\0mx\0odd\0", b'C', 1),
             (b"Cj\0unterminated", b'C', 0),
@@ -201,8 +201,8 @@ mod tests {
             (b'L', b"\0value\0"),
             (b'C', b"host"),
             (b'C', b"host\0X"),
-            (b'C', b"host\04\0"),
-            (b'C', b"host\04\0\x19127.0.0.1"),
+            (b'C', b"host\x004\0"),
+            (b'C', b"host\x004\0\x19127.0.0.1"),
             (b'O', b"\0\0\0\x06"),
             (b'?', b""),
         ] {

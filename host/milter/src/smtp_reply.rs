@@ -142,9 +142,9 @@ mod tests {
             for (number, line) in lines.iter().enumerate() {
                 assert!(line.len() <= LINE_LENGTH, "{line}");
                 assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{line}");
-                assert!(line.starts_with(digit) && line[4..].starts_with(digit), "{line}");
-                assert_eq!(line[..3], lines[0][..3]);
-                assert_eq!(&line[3..4], if number + 1 == lines.len() { " " } else { "-" });
+                assert!(line.starts_with(digit) && line.chars().nth(4) == digit.chars().next(), "{line}");
+                assert_eq!(line.as_bytes()[..3], lines[0].as_bytes()[..3]);
+                assert_eq!(line.as_bytes()[3], if number + 1 == lines.len() { b' ' } else { b'-' });
                 assert!(line.len() > "550 5.7.1 ".len());
             }
         }

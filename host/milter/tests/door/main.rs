@@ -1,0 +1,22 @@
+//! Whole sessions: a fake MTA on one side of a socket, the door on the other, a scripted judge behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::let_underscore_must_use,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "tests fail by panicking; the fake MTA is shared with other tests"
+)]
+
+#[path = "../../../../tests/src/fake_mta.rs"]
+mod fake_mta;
+mod modifications;
+mod negotiation;
+mod robustness;
+mod script;
+mod sessions;
+mod verdicts;
