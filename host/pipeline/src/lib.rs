@@ -1,1 +1,35 @@
-//! TODO
+//! The pipeline: takes messages from a door, leads them through the configured stages, says what happens to them.
+//!
+//! Start with [`gate`]: one function there tells the life of a message. A [`stage`] is an actor that runs one
+//! [`Policy`](wasmilter_message::policy::Policy); `route` is what all workers share of a stage; `supervise` brings
+//! dead actors back; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
+//! wanted at all.
+//!
+//! ```text
+//! door ─judge()─► gate ──permit, at most in_flight──► stage 1 ──► stage 2 ──► … ──► verdict, message, trace
+//!                  │ none within permit_wait: 451      │
+//!                  ▼                                   ├─ slot of the stage, at most `concurrency`; none in time: overload
+//!                 451                                  └─ mailbox of the worker's actor, never longer than the slots
+//! ```
+//!
+//! Invariants: the only crate that knows actix. Mail travels by `send`, which answers, never by `do_send`. Nothing here
+//! knows WebAssembly or the milter protocol. No message content in logs.
+
+mod clock;
+mod combine;
+pub mod condition;
+pub mod gate;
+pub mod metrics;
+mod pipeline;
+mod route;
+pub mod stage;
+mod supervise;
+
+pub use condition::{Condition, ConditionError};
+pub use gate::Limits;
+pub use metrics::Metrics;
+pub use pipeline::Pipeline;
+pub use stage::{Mode, OnFailure, Stage};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! Time, read from tokio's clock: the timers that hold a deadline run by it, and tests can pause it.
+
+use std::time::Duration;
+use tokio::time::Instant;
+use wasmilter_message::deadline::Deadline;
+
+/// The deadline that is `limit` from now.
+pub(crate) fn after(limit: Duration) -> Deadline {
+    let now = Instant::now();
+    now.checked_add(limit).map_or_else(|| Deadline::after(limit), |end| Deadline::at(end.into_std()))
+}
+
+/// The earlier of `deadline` and `limit` from now.
+pub(crate) fn within(deadline: Deadline, limit: Duration) -> Deadline {
+    deadline.min(after(limit))
+}
+
+/// The deadline for timers.
+pub(crate) fn instant(deadline: Deadline) -> Instant {
+    Instant::from_std(deadline.instant())
+}
+
+/// Whether it has passed.
+pub(crate) fn passed(deadline: Deadline) -> bool {
+    instant(deadline) <= Instant::now()
+}

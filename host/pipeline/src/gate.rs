@@ -1,0 +1,416 @@
+//! The gate: where messages enter the pipeline, and where their life is told.
+
+use crate::{
+    clock, combine,
+    metrics::Counted,
+    pipeline::Shared,
+    route::Lane,
+    stage::{Ask, Decide, Mode},
+};
+use futures_util::FutureExt;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout},
+};
+use wasmilter_message::{
+    apply::{ApplyError, apply},
+    deadline::Deadline,
+    decision::{Decision, Edit, HookVerdict, Verdict},
+    facts::Fact,
+    failure::{Cause, Failure},
+    judge::{BoxFuture, Hook, HookJudged, Judge, Needs},
+    message::{JudgedMessage, ParsedMessage, ReceivedMessage, Transaction},
+    trace::{ConditionTrace, StageTrace, Trace},
+};
+
+/// What a pipeline takes upon itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages and hooks at one time. The sandbox's pool must have a slot for each.
+    pub in_flight: usize,
+    /// Bound of everything from the permit to the verdict.
+    pub message_deadline: Duration,
+    /// Bound of the wait for a permit. Short: the client is better served by an early 451 than by a late one.
+    pub permit_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight: 256, message_deadline: Duration::from_secs(60), permit_wait: Duration::from_millis(250) }
+    }
+}
+
+/// The pipeline as one door sees it on one worker.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+    worker: usize,
+    door: &'static str,
+}
+
+/// A message on its way, with what has happened to it.
+struct Run {
+    received: Arc<ParsedMessage>,
+    message: Arc<ParsedMessage>,
+    trace: Trace,
+}
+
+/// A body above this is changed off the arbiter, which has other sessions to serve. In bytes; changing less takes
+/// less than a millisecond.
+const BLOCKING: usize = 256 * 1024;
+
+impl Judge for Gate {
+    fn needs(&self) -> Needs {
+        self.shared.needs
+    }
+
+    fn hook(&self, hook: Hook, so_far: Transaction) -> BoxFuture<'static, HookJudged> {
+        Box::pin(self.clone().ask(hook, so_far))
+    }
+
+    fn judge(&self, message: ReceivedMessage) -> BoxFuture<'static, JudgedMessage> {
+        Box::pin(self.clone().lead(message))
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(shared: Arc<Shared>, worker: usize, door: &'static str) -> Self {
+        Self { shared, worker, door }
+    }
+
+    /// The life of a message.
+    async fn lead(self, received: ReceivedMessage) -> JudgedMessage {
+        let started = Instant::now();
+        let mut run = Run::new(received);
+        let verdict = match self.permit().await {
+            Ok(_permit) => {
+                let deadline = clock::after(self.shared.limits.message_deadline);
+                // Whatever panics here is a fault of ours; the client keeps the message.
+                let stages = AssertUnwindSafe(self.through_stages(&mut run, deadline)).catch_unwind().await;
+                stages.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
+            }
+            Err(no_permit) => Err(no_permit),
+        };
+        let verdict = verdict.unwrap_or_else(|failure| self.give_up(failure, &mut run.trace));
+        run.trace.took = started.elapsed();
+        self.report(&run, &verdict);
+        run.judged(verdict)
+    }
+
+    /// Lets a message or a hook in, or says at once that there is no room.
+    async fn permit(&self) -> Result<(SemaphorePermit<'_>, Counted), Failure> {
+        let metrics = &self.shared.metrics;
+        let _waiting = Counted::new(&metrics.messages_waiting);
+        match timeout(self.shared.limits.permit_wait, self.shared.permits.acquire()).await {
+            Ok(Ok(permit)) => Ok((permit, Counted::new(&metrics.messages_in_flight))),
+            Ok(Err(_)) => Err(Failure::new(Cause::Overload, "the pipeline has stopped")),
+            Err(_) => {
+                let text = format!("{} messages in flight, the limit", self.shared.limits.in_flight);
+                Err(Failure::new(Cause::Overload, text))
+            }
+        }
+    }
+
+    /// Each stage in turn, until one ends the run.
+    async fn through_stages(&self, run: &mut Run, deadline: Deadline) -> Result<Verdict, Failure> {
+        for lane in &self.shared.lanes {
+            match self.at_stage(lane, run, deadline).await? {
+                Verdict::Next => {}
+                verdict => return Ok(verdict),
+            }
+        }
+        Ok(Verdict::Accept)
+    }
+
+    /// One stage: condition → plugin → decision checked → edits applied → facts published. An error is the host's.
+    async fn at_stage(&self, lane: &Lane, run: &mut Run, deadline: Deadline) -> Result<Verdict, Failure> {
+        let started = Instant::now();
+        let mut trace = stage_trace(lane);
+        let wanted = if lane.needs.message { wanted(lane, &run.message, &mut trace) } else { Ok(false) };
+        let outcome = match wanted {
+            Ok(false) => {
+                run.trace.stages.push(trace);
+                return Ok(Verdict::Next);
+            }
+            Ok(true) => {
+                trace.ran = true;
+                self.decide(lane, &run.message, deadline, &mut trace).await
+            }
+            Err(failure) => Err(failure),
+        };
+        trace.took = started.elapsed();
+        lane.metrics.duration.observe(trace.took.as_secs_f64());
+        let verdict = match outcome {
+            Ok((verdict, message)) => {
+                lane.metrics.decided(verdict.name());
+                if !trace.shadow {
+                    run.message = message;
+                }
+                Ok(verdict)
+            }
+            Err(failure) => {
+                // What never began did not run.
+                trace.ran &= !matches!(failure.cause, Cause::Deadline | Cause::Overload);
+                lane.failed(&run.received.id, &failure);
+                trace.failure = Some(failure.clone());
+                match failure.cause {
+                    Cause::Deadline | Cause::Store if !trace.shadow => Err(failure),
+                    cause => Ok(combine::after_failure(&lane.stage.name, cause, lane.stage.on_failure)),
+                }
+            }
+        };
+        trace.verdict = verdict.as_ref().ok().cloned();
+        let shadow = trace.shadow;
+        run.trace.stages.push(trace);
+        if shadow { Ok(Verdict::Next) } else { verdict }
+    }
+
+    /// What the stage says, and the message as it leaves it.
+    async fn decide(
+        &self,
+        lane: &Lane,
+        message: &Arc<ParsedMessage>,
+        deadline: Deadline,
+        trace: &mut StageTrace,
+    ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
+        let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, slot };
+        let decision: Decision = lane.call(self.worker, deadline, decide).await?;
+        let checked = combine::check(&decision);
+        let Decision { verdict, edits, facts } = decision;
+        trace.facts = facts;
+        let (edits, applied) = match checked {
+            Ok(()) => self.apply(lane, message, edits).await,
+            Err(failure) => (edits, Err(failure)),
+        };
+        trace.edits = edits;
+        let applied = match applied {
+            // Nobody will see the changed message.
+            Err(failure) if failure.cause == Cause::Store && combine::drops_edits(&verdict) => Arc::clone(message),
+            applied => applied?,
+        };
+        Ok((verdict, published(applied, lane, &trace.facts)))
+    }
+
+    /// Applies all edits or none. Gives the edits back for the trace.
+    async fn apply(
+        &self,
+        lane: &Lane,
+        message: &Arc<ParsedMessage>,
+        edits: Vec<Edit>,
+    ) -> (Vec<Edit>, Result<Arc<ParsedMessage>, Failure>) {
+        if edits.is_empty() {
+            return (edits, Ok(Arc::clone(message)));
+        }
+        let (from, grants, store) = (Arc::clone(message), lane.stage.grants, Arc::clone(&self.shared.store));
+        let work = move || {
+            let applied = apply(&from, &edits, grants, &*store);
+            (edits, applied)
+        };
+        let (edits, applied) = if message.body.len() > BLOCKING {
+            match tokio::task::spawn_blocking(work).await {
+                Ok(done) => done,
+                Err(lost) => match lost.try_into_panic() {
+                    // On to the one place that turns panics into an answer.
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return (Vec::new(), Err(Failure::new(Cause::Store, "the host is shutting down"))),
+                },
+            }
+        } else {
+            work()
+        };
+        let applied = applied.map(Arc::new).map_err(|error| match error {
+            ApplyError::Refused { .. } => Failure::new(Cause::Refused, error.to_string()),
+            ApplyError::Store(_) => Failure::new(Cause::Store, error.to_string()),
+        });
+        (edits, applied)
+    }
+
+    /// The life of an envelope hook: the same, with less to look at and less to say.
+    async fn ask(self, hook: Hook, so_far: Transaction) -> HookJudged {
+        let mut message = Arc::new(ParsedMessage::without_content(so_far));
+        let verdict = match self.permit().await {
+            Ok(_permit) => {
+                let deadline = clock::after(self.shared.limits.message_deadline);
+                let stages = AssertUnwindSafe(self.asked_stages(&hook, &mut message, deadline)).catch_unwind().await;
+                stages.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
+            }
+            Err(no_permit) => Err(no_permit),
+        };
+        let verdict = verdict.unwrap_or_else(|failure| combine::at_hook(self.give_up(failure, &mut Trace::default())));
+        tracing::debug!(id = &*message.id, hook = hook.name(), verdict = combine::hook_name(&verdict), "hook judged");
+        HookJudged { verdict, facts: message.facts.clone() }
+    }
+
+    /// Every stage that wants the hook, until one does not say next.
+    async fn asked_stages(
+        &self,
+        hook: &Hook,
+        message: &mut Arc<ParsedMessage>,
+        deadline: Deadline,
+    ) -> Result<HookVerdict, Failure> {
+        for lane in self.shared.lanes.iter().filter(|lane| asked(lane.needs, hook)) {
+            match self.asked_stage(lane, hook, message, deadline).await? {
+                HookVerdict::Next => {}
+                verdict => return Ok(verdict),
+            }
+        }
+        Ok(HookVerdict::Next)
+    }
+
+    async fn asked_stage(
+        &self,
+        lane: &Lane,
+        hook: &Hook,
+        message: &mut Arc<ParsedMessage>,
+        deadline: Deadline,
+    ) -> Result<HookVerdict, Failure> {
+        let started = Instant::now();
+        let shadow = lane.stage.mode == Mode::Shadow;
+        let outcome = match wanted(lane, message, &mut stage_trace(lane)) {
+            Ok(false) => return Ok(HookVerdict::Next),
+            Ok(true) => {
+                let ask = |deadline, slot| Ask { hook: hook.clone(), so_far: Arc::clone(message), deadline, slot };
+                let decided = lane.call(self.worker, deadline, ask).await;
+                decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision))
+            }
+            Err(failure) => Err(failure),
+        };
+        lane.metrics.duration.observe(started.elapsed().as_secs_f64());
+        match outcome {
+            Ok(decision) => {
+                lane.metrics.decided(combine::hook_name(&decision.verdict));
+                if shadow {
+                    return Ok(HookVerdict::Next);
+                }
+                *message = published(Arc::clone(message), lane, &decision.facts);
+                Ok(decision.verdict)
+            }
+            Err(failure) => {
+                lane.failed(&message.id, &failure);
+                match failure.cause {
+                    _ if shadow => Ok(HookVerdict::Next),
+                    Cause::Deadline => Err(failure),
+                    cause => {
+                        Ok(combine::at_hook(combine::after_failure(&lane.stage.name, cause, lane.stage.on_failure)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The host itself can not go on.
+    fn give_up(&self, failure: Failure, trace: &mut Trace) -> Verdict {
+        self.shared.metrics.host_failures.with_label_values(&[failure.cause.name()]).inc();
+        let verdict = combine::host(failure.cause);
+        trace.host = Some(failure);
+        verdict
+    }
+
+    /// Metrics and log line, both from the trace.
+    fn report(&self, run: &Run, verdict: &Verdict) {
+        let metrics = &self.shared.metrics;
+        metrics.messages.with_label_values(&[self.door, verdict.name()]).inc();
+        metrics.message_duration.observe(run.trace.took.as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "sizes of mail are far below 2^52")]
+        metrics.message_size.observe(run.received.size() as f64);
+        tracing::info!(
+            id = &*run.received.id,
+            queue_id = run.received.envelope.queue_id.as_deref().unwrap_or_default(),
+            door = self.door,
+            verdict = verdict.name(),
+            size = run.received.size(),
+            microseconds = run.trace.took.as_micros(),
+            stages = stages_line(&run.trace),
+            host_failure = run.trace.host.as_ref().map(tracing::field::display),
+            "message judged"
+        );
+    }
+}
+
+impl Run {
+    fn new(received: ReceivedMessage) -> Self {
+        let received = Arc::new(ParsedMessage::new(received));
+        Self { message: Arc::clone(&received), received, trace: Trace::default() }
+    }
+
+    fn judged(self, verdict: Verdict) -> JudgedMessage {
+        let message = if combine::drops_edits(&verdict) { Arc::clone(&self.received) } else { self.message };
+        JudgedMessage { received: self.received, message, verdict, trace: self.trace }
+    }
+}
+
+impl Lane {
+    fn failed(&self, id: &str, failure: &Failure) {
+        self.metrics.failed(failure.cause);
+        tracing::warn!(
+            id,
+            stage = &*self.stage.name,
+            cause = failure.cause.name(),
+            detail = failure.detail,
+            "stage failed"
+        );
+    }
+}
+
+/// Whether the stage's conditions want it to run on the message as it is now.
+fn wanted(lane: &Lane, message: &ParsedMessage, trace: &mut StageTrace) -> Result<bool, Failure> {
+    for (condition, negated) in [(&lane.stage.when, false), (&lane.stage.unless, true)] {
+        let Some(condition) = condition else { continue };
+        let value = condition.evaluate(message);
+        trace.condition = Some(ConditionTrace { source: condition.source(), negated, value: value.clone() });
+        if value.map_err(|reason| Failure::new(Cause::Condition, reason))? == negated {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn asked(needs: Needs, hook: &Hook) -> bool {
+    match hook {
+        Hook::Connect => needs.connect,
+        Hook::Helo => needs.helo,
+        Hook::Mail => needs.mail,
+        Hook::Rcpt(_) => needs.rcpt,
+    }
+}
+
+fn stage_trace(lane: &Lane) -> StageTrace {
+    StageTrace {
+        name: Arc::clone(&lane.stage.name),
+        plugin: Arc::clone(&lane.stage.plugin),
+        condition: None,
+        ran: false,
+        shadow: lane.stage.mode == Mode::Shadow,
+        verdict: None,
+        edits: Vec::new(),
+        facts: Vec::new(),
+        failure: None,
+        took: Duration::ZERO,
+    }
+}
+
+/// The message with the stage's facts.
+fn published(mut message: Arc<ParsedMessage>, lane: &Lane, facts: &[Fact]) -> Arc<ParsedMessage> {
+    if !facts.is_empty() {
+        let message = Arc::make_mut(&mut message);
+        for fact in facts {
+            message.facts.publish(&lane.stage.name, fact);
+        }
+    }
+    message
+}
+
+/// `virus=next/1203us spam=failed:timeout/20000000us`: stages that ran, for the log.
+fn stages_line(trace: &Trace) -> String {
+    let stage = |stage: &StageTrace| {
+        let said = match (&stage.failure, &stage.verdict) {
+            (Some(failure), _) => format!("failed:{}", failure.cause.name()),
+            (None, Some(verdict)) => verdict.name().to_owned(),
+            (None, None) => return None,
+        };
+        let shadow = if stage.shadow { "(shadow)" } else { "" };
+        Some(format!("{}{shadow}={said}/{}us", stage.name, stage.took.as_micros()))
+    };
+    trace.stages.iter().filter_map(stage).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,141 @@
+//! A running pipeline: its actors, from start to stop.
+
+use crate::{
+    gate::{Gate, Limits},
+    metrics::Metrics,
+    route::{Lane, Place},
+    stage::Stage,
+    supervise::supervise,
+};
+use actix_rt::ArbiterHandle;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, Semaphore, mpsc, watch},
+    time::timeout,
+};
+use wasmilter_message::{
+    body::BodyStore,
+    judge::{Judge, Needs},
+};
+
+/// A running pipeline. Ends when [`Pipeline::stop`] is called, or when it and all judges that it gave are dropped.
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    /// Gives None when all actors are dead.
+    done: Mutex<mpsc::Receiver<()>>,
+}
+
+/// What gates share.
+pub(crate) struct Shared {
+    pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) limits: Limits,
+    pub(crate) store: Arc<dyn BodyStore>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) needs: Needs,
+    stop: watch::Sender<bool>,
+}
+
+/// How long the end of the actors is waited for, once no message is in flight. They have nothing left to do; one that
+/// does not end by then sits on a stuck worker.
+const END: Duration = Duration::from_secs(5);
+
+impl Pipeline {
+    /// Starts the actors of all stages on all workers. With no workers given there is one, the caller's own thread, which
+    /// must run an actix system (or a tokio `LocalSet`).
+    #[must_use]
+    pub fn start(
+        stages: Vec<Stage>,
+        limits: Limits,
+        store: Arc<dyn BodyStore>,
+        metrics: Arc<Metrics>,
+        workers: &[ArbiterHandle],
+    ) -> Self {
+        let lane = |stage: Stage| {
+            let metrics = metrics.stage(&stage.name);
+            Arc::new(Lane::new(stage, metrics, workers.len().max(1)))
+        };
+        let lanes: Vec<_> = stages.into_iter().map(lane).collect();
+        let stop = watch::Sender::new(false);
+        let (alive, done) = mpsc::channel(1);
+        for lane in &lanes {
+            if workers.is_empty() {
+                actix_rt::spawn(supervise(Arc::clone(lane), 0, stop.subscribe(), alive.clone()));
+            }
+            for (worker, arbiter) in workers.iter().enumerate() {
+                let (own, stop, alive) = (Arc::clone(lane), stop.subscribe(), alive.clone());
+                let started = arbiter.spawn_fn(move || {
+                    actix_rt::spawn(supervise(own, worker, stop, alive));
+                });
+                if !started {
+                    tracing::error!(stage = &*lane.stage.name, worker, "worker is gone");
+                    lane.place(worker, Place::Down);
+                }
+            }
+        }
+        let shared = Shared {
+            needs: needs(&lanes),
+            lanes,
+            permits: Arc::new(Semaphore::new(limits.in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            limits,
+            store,
+            metrics,
+            stop,
+        };
+        Self { shared: Arc::new(shared), done: Mutex::new(done) }
+    }
+
+    /// What a door sends its messages to; calls go to the actors of `worker` (counted from 0, modulo their number).
+    /// Messages are counted as having come through the door `milter`.
+    #[must_use]
+    pub fn judge(&self, worker: usize) -> Arc<dyn Judge> {
+        self.judge_at(worker, "milter")
+    }
+
+    /// The same for another door.
+    #[must_use]
+    pub fn judge_at(&self, worker: usize, door: &'static str) -> Arc<dyn Judge> {
+        self.shared.metrics.door(door);
+        Arc::new(Gate::new(Arc::clone(&self.shared), worker, door))
+    }
+
+    /// Lets what is in flight finish, within the limits that it has anyway, and ends all actors. From now on messages
+    /// are answered by a temporary failure: send them elsewhere before.
+    pub async fn stop(&self) {
+        // New messages find no permit from the moment this waits: semaphores are first come, first served.
+        let all = u32::try_from(self.shared.limits.in_flight.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        if timeout(self.shared.limits.message_deadline.saturating_add(END), self.shared.permits.acquire_many(all))
+            .await
+            .is_err()
+        {
+            tracing::warn!("messages are still in flight after their deadline, stopping all the same");
+        }
+        self.shared.permits.close();
+        self.shared.stop.send_replace(true);
+        if timeout(END, self.done.lock().await.recv()).await.is_err() {
+            tracing::warn!("actors are still alive, their worker does not answer");
+        }
+    }
+
+    /// The lanes, to inject faults.
+    #[cfg(test)]
+    pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
+        &self.shared.lanes
+    }
+}
+
+/// What doors have to ask for.
+fn needs(lanes: &[Arc<Lane>]) -> Needs {
+    let mut all = Needs::default();
+    for lane in lanes {
+        all = all.or(lane.needs);
+        for condition in [&lane.stage.when, &lane.stage.unless].into_iter().flatten() {
+            all = all.or(condition.needs());
+        }
+        // Who may change the content has to be shown it: edits name its parts.
+        all.body |= lane.needs.message && lane.stage.grants.body;
+    }
+    // Any judgement of a message may add header fields.
+    all.headers |= all.body || all.message;
+    all
+}

@@ -1,0 +1,154 @@
+//! What all workers share of a stage, and the way of a call to one of its actors.
+
+use crate::{
+    clock,
+    metrics::{Counted, StageMetrics},
+    stage::{Stage, StageActor},
+};
+use actix::{Addr, Handler, Message, dev::ToEnvelope};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout_at,
+};
+use wasmilter_message::{
+    deadline::Deadline,
+    failure::{Cause, Failure},
+    judge::Needs,
+};
+
+/// A stage in a running pipeline.
+pub(crate) struct Lane {
+    pub(crate) stage: Stage,
+    pub(crate) needs: Needs,
+    pub(crate) metrics: StageMetrics,
+    slots: Arc<Semaphore>,
+    /// One per worker.
+    actors: Vec<watch::Sender<Place>>,
+}
+
+/// Where a worker's actor is.
+pub(crate) enum Place {
+    /// Coming at once.
+    Starting,
+    /// Here.
+    Up(Addr<StageActor>),
+    /// Dead, waiting for its next start; or its worker is gone; or the pipeline has stopped.
+    Down,
+}
+
+/// A slot of a stage's concurrency limit.
+pub(crate) struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+/// An actor that keeps its deadlines answers earlier than this after them. If it does not, its worker is stuck.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Lane {
+    pub(crate) fn new(stage: Stage, metrics: StageMetrics, workers: usize) -> Self {
+        Self {
+            needs: stage.policy.needs(),
+            slots: Arc::new(Semaphore::new(stage.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            actors: (0..workers).map(|_| watch::Sender::new(Place::Starting)).collect(),
+            stage,
+            metrics,
+        }
+    }
+
+    /// Sends a call to an actor, that of `worker` if it can be, and waits for the reply. Every wait ends by `deadline`
+    /// or the stage's time limit.
+    pub(crate) async fn call<M, T>(
+        &self,
+        worker: usize,
+        deadline: Deadline,
+        message: impl FnOnce(Deadline, Slot) -> M,
+    ) -> Result<T, Failure>
+    where
+        M: Message<Result = Result<T, Failure>> + Send + 'static,
+        T: Send + 'static,
+        StageActor: Handler<M>,
+        actix::Context<StageActor>: ToEnvelope<StageActor, M>,
+    {
+        if clock::passed(deadline) {
+            return Err(Failure::new(Cause::Deadline, "the message's deadline passed before the stage began"));
+        }
+        let slot = self.slot(deadline).await?;
+        let deadline = clock::within(deadline, self.stage.timeout);
+        let worker = self.live(worker, deadline).await?;
+        let request = match &*worker.borrow() {
+            Place::Up(actor) => actor.send(message(deadline, slot)),
+            Place::Starting | Place::Down => return Err(died()),
+        };
+        match timeout_at(clock::instant(deadline) + GRACE, request).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(died()),
+            Err(_) => Err(Failure::new(Cause::Timeout, "the stage's worker did not answer")),
+        }
+    }
+
+    async fn slot(&self, deadline: Deadline) -> Result<Slot, Failure> {
+        let _waiting = Counted::new(&self.metrics.waiting);
+        let until = clock::within(deadline, self.stage.timeout);
+        match timeout_at(clock::instant(until), Arc::clone(&self.slots).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit, _counted: Counted::new(&self.metrics.in_flight) }),
+            // Nobody closes the semaphore; if somebody did, there would be no slots.
+            Ok(Err(_)) | Err(_) => {
+                let text = format!("all {} slots of the stage stayed in use", self.stage.concurrency);
+                Err(Failure::new(Cause::Overload, text))
+            }
+        }
+    }
+
+    /// The place of an actor that can be sent to: that of `worker`, or else of the next worker that has one. Waits for
+    /// one that is starting.
+    async fn live(&self, worker: usize, deadline: Deadline) -> Result<&watch::Sender<Place>, Failure> {
+        let own = worker.checked_rem(self.actors.len()).unwrap_or(0);
+        let (before, from_own) = self.actors.split_at(own);
+        for actor in from_own.iter().chain(before) {
+            let mut place = actor.subscribe();
+            let started = place.wait_for(|place| !matches!(place, Place::Starting));
+            match timeout_at(clock::instant(deadline), started).await {
+                Ok(Ok(place)) if place.is_up() => return Ok(actor),
+                Ok(_) => {}
+                Err(_) => return Err(Failure::new(Cause::Timeout, "the stage's actor was not started in time")),
+            }
+        }
+        Err(died())
+    }
+
+    /// Says where the actor of `worker` is.
+    pub(crate) fn place(&self, worker: usize, place: Place) {
+        if let Some(actor) = self.actors.get(worker) {
+            actor.send_replace(place);
+        }
+    }
+
+    /// Sends a fault to the actor of `worker`.
+    #[cfg(test)]
+    pub(crate) async fn inject(&self, worker: usize, fault: crate::stage::Fault) {
+        let request = match &*self.actors[worker].borrow() {
+            Place::Up(actor) => actor.send(fault),
+            Place::Starting | Place::Down => panic!("no actor to be had"),
+        };
+        // A panicking actor does not answer.
+        let _: Result<(), actix::MailboxError> = request.await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_up(&self, worker: usize) -> bool {
+        self.actors[worker].borrow().is_up()
+    }
+}
+
+impl Place {
+    /// Whether it can be sent to. A dead actor is noticed here before its supervisor has noticed it.
+    fn is_up(&self) -> bool {
+        matches!(self, Self::Up(actor) if actor.connected())
+    }
+}
+
+fn died() -> Failure {
+    Failure::new(Cause::Died, "the stage's actor is dead")
+}
