@@ -1,0 +1,7 @@
+//! Fuzzes the reader of message files.
+#![no_main]
+
+#[path = "../../tests/invariants/mod.rs"]
+mod invariants;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| invariants::fuzz_eml(bytes));
