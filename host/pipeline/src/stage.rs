@@ -83,7 +83,7 @@ pub enum Mode {
     Enforce,
     /// The stage runs, and its decision is checked, recorded and counted; verdict, edits, facts and failures have no
     /// effect, so that a stage can be tried on real mail. No facts either: a condition of an enforcing stage must not
-    /// depend on one that is on trial.
+    /// depend on one that is on trial. It costs time like any other.
     Shadow,
 }
 

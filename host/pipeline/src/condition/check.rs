@@ -435,7 +435,7 @@ impl Checker<'_> {
         let (list, of) = self.check(list)?;
         match (&found, of) {
             (Type::Text | Type::Fact, Type::Headers) => self.headers(element, Node::HasHeader, Type::Bool),
-            (_, Type::List(of)) if comparable(&found, &of) || *of == Type::Nothing => {
+            (_, Type::List(of)) if comparable(&found, &of) || *of == Type::Nothing && self.is_value(&found) => {
                 Ok((Node::In(Box::new(element), Box::new(list)), Type::Bool))
             }
             (Type::Text | Type::Fact, Type::Fact) => Ok((Node::In(Box::new(element), Box::new(list)), Type::Bool)),

@@ -13,7 +13,7 @@ pub(super) fn evaluate<'m>(root: &'m Node, message: &'m ParsedMessage) -> Result
 
 /// Steps that an evaluation may take: a node, an element of a list, some bytes of text are one each. This many take in the
 /// order of ten milliseconds; `envelope.recipients.exists(r, r.domain == 'x')` needs 9 for each recipient.
-const STEPS: u64 = 250_000;
+const STEPS: u64 = 100_000;
 /// Bytes of text that cost one step.
 const BYTES: usize = 16;
 /// Longest text that `+` makes, in bytes.
@@ -106,8 +106,18 @@ impl<'m> Evaluation<'m> {
                 Value::Bool(list.iter().any(|other| equal(&element, other) == Some(true)))
             }
             Node::Calculate(kind, left, right) => {
-                let (left, right) = (self.value(left)?, self.value(right)?);
-                self.spend(left.cost().saturating_add(right.cost()))?;
+                // `map` and `filter` are spelt `@result + [element]`, whose value becomes the next @result: it is moved, or
+                // each element would cost a copy of all before it.
+                let (left, cost) = match &**left {
+                    Node::Gathered => (std::mem::replace(&mut self.gathered, Value::Unset), 0),
+                    left => {
+                        let left = self.value(left)?;
+                        let cost = left.cost();
+                        (left, cost)
+                    }
+                };
+                let right = self.value(right)?;
+                self.spend(cost.saturating_add(right.cost()))?;
                 calculate(*kind, left, right)?
             }
             Node::Index(list, index) => {

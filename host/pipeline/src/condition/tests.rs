@@ -80,7 +80,7 @@ fn true_conditions() {
         "header('subject') == 'Grüße aus Wien' && headers.subject[0].contains('Wien')",
         "headers['x-spam-flag'].exists(v, v == 'YES') && header('X-SPAM-FLAG') == 'YES'",
         "'X-Spam-Flag' in headers && !('x-other' in headers) && has(headers.subject) && header('x-other') == ''",
-        "header('subject').matches('^Gr.*Wien$')",
+        r"header('subject').matches('^Gr.*Wien$') && header('subject').matches(r'\w{4}$')",
         "size(header('subject')) == 14",
         "message.size > 50 && message.size < 50000000 && message.size < 5e7",
         "facts.spam.score > 7 && facts.spam.score >= 7.5 && facts.spam.score == 7.5 && 7 < facts.spam.score",
@@ -207,6 +207,8 @@ fn mistakes_are_named_with_their_place() {
         ("client.address.inNetwork('10.0.0.0/33')", "network must look like", None),
         ("message.size.contains('a')", "contains is for text, not for a number", None),
         ("has(client.address)", "has() is for facts.STAGE.NAME", None),
+        ("client in []", "client (write client.FIELD) can not be in a list", None),
+        ("headers[0] == ''", "headers[] is for text, not for a number", None),
         ("client == client", "client (write client.FIELD) can not be compared", None),
         ("{'a': 1}.a == 1", "maps and structures can not be written", None),
         ("null == null", "bytes and null have no use", None),
@@ -323,8 +325,14 @@ fn evaluation_is_bounded() {
     }
     // A thousand recipients are no trouble.
     message.envelope.recipients.truncate(1000);
-    let condition = Condition::compile("envelope.recipients.all(r, r.domain.endsWith('.example'))").expect("valid");
-    assert_eq!(condition.evaluate(&message), Ok(true));
+    for source in [
+        "envelope.recipients.all(r, r.domain.endsWith('.example'))",
+        "envelope.recipients.filter(r, r.domain.endsWith('.example')).map(r, r.domain).size() == 1000",
+        "envelope.recipients.exists_one(r, r.local == 'user7')",
+        "envelope.recipients.map(r, r.domain)[999] == 'host999.example'",
+    ] {
+        assert_eq!(Condition::compile(source).expect(source).evaluate(&message), Ok(true), "{source}");
+    }
 }
 
 #[test]
@@ -340,4 +348,55 @@ fn needs_only_what_it_looks_at() {
         let needs = Condition::compile(source).expect(source).needs();
         assert_eq!(needs, Needs { headers, body, ..Needs::default() }, "{source}");
     }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_understood() {
+    let manual = include_str!("../../CONDITIONS.md");
+    let mut seen = 0;
+    for line in manual.lines() {
+        if let Some(source) = line.strip_prefix("when = \"").or_else(|| line.strip_prefix("unless = \"")) {
+            let source = source.strip_suffix('"').expect("closed");
+            Condition::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+    // What the table of names shows is a name, as it stands there.
+    for source in
+        ["client.listener", "envelope.queue_id", "client.helo", "header('name')", "client.user", "client.hostname"]
+    {
+        assert!(manual.contains(&format!("`{source}`")), "{source}");
+        Condition::compile(&format!("{source} == ''")).unwrap_or_else(|error| panic!("{source}: {error}"));
+    }
+}
+
+/// Neither the parser nor the check nor the evaluation may panic, whatever is written. Pieces are put together at random,
+/// always the same ones: a failure can be seen again.
+#[test]
+fn random_conditions_never_panic() {
+    const PIECES: &str = "client envelope headers message facts .address .size .spam .score .recipients ['x'] [0] ( ) [ ] \
+        { } , : ? && || ! - + * / % == != < >= in 1 2.5 3u 0x1F 9223372036854775808 1e999 'a' \"b\" r'\\d' b'x' null true \
+        false .exists(r, .map(r, .all(r, r has( size( .matches(' ') ' \\ \u{fc} ` @ # // . .. ?. [? ''' int( {'a':1} Foo{a:1}";
+    let pieces: Vec<_> = PIECES.split(' ').collect();
+    let message = message();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).expect("small")
+    };
+    let mut understood = 0;
+    for _ in 0..6000 {
+        let length = 1 + next(12);
+        let source: Vec<_> = (0..length).map(|_| pieces[next(pieces.len())]).collect();
+        let source = source.join([" ", ""][next(2)]);
+        if let Ok(condition) = Condition::compile(&source) {
+            understood += 1;
+            // A value or none: both are fine here.
+            drop(condition.evaluate(&message));
+        }
+    }
+    assert!(understood > 5, "{understood}");
 }
