@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         counts.rejected += u32::from(score >= 15.0);
         for symbol in &symbols {
             let (ham, spam) = rules.entry(symbol.clone()).or_default();
-            *if *label == "ham" { ham } else { spam } += 1;
+            *if label.starts_with("ham") { ham } else { spam } += 1;
         }
         if let Some(csv) = &mut csv {
             writeln!(csv, "{set},{label},{path},{score:.2},{}", symbols.join(" "))?;

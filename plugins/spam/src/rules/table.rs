@@ -27,9 +27,9 @@ pub(crate) const RULES: &[Rule] = &[
     // Header fields that are missing or odd.
     rule("MISSING_DATE", 1.5, "no Date field", |e| !e.has("Date")),
     rule("MISSING_MESSAGE_ID", 1.0, "no Message-ID field", |e| !e.has("Message-ID")),
-    rule("MISSING_FROM", 2.0, "no From field, or no address in it", |e| e.from_address().is_empty()),
-    rule("MISSING_TO", 1.0, "neither To nor Cc", |e| !e.has("To") && !e.has("Cc")),
-    rule("MISSING_SUBJECT", 1.0, "no Subject, or an empty one", |e| e.subject.trim().is_empty()),
+    rule("MISSING_FROM", 2.5, "no From field, or no address in it", |e| e.from_address().is_empty()),
+    rule("MISSING_TO", 0.5, "neither To nor Cc", |e| !e.has("To") && !e.has("Cc")),
+    rule("MISSING_SUBJECT", 0.8, "no Subject, or an empty one", |e| e.subject.trim().is_empty()),
     rule("DUPLICATE_FIELDS", 1.5, "From, Subject, Date, To or Message-ID more than once", |e| {
         ["From", "Subject", "Date", "To", "Message-ID"].iter().any(|name| e.count(name) > 1)
     }),
@@ -37,28 +37,28 @@ pub(crate) const RULES: &[Rule] = &[
         let to = e.header("To").to_lowercase();
         to.contains("undisclosed") || to.contains("recipients:")
     }),
-    rule("MESSAGE_ID_ODD", 1.0, "Message-ID without @ or brackets", |e| {
+    rule("MESSAGE_ID_ODD", 2.0, "Message-ID without @ or brackets", |e| {
         let id = e.header("Message-ID");
         !id.is_empty() && !(id.starts_with('<') && id.ends_with('>') && id.contains('@'))
     }),
-    rule("DATE_ODD", 1.0, "Date without a time of day", |e| {
+    rule("DATE_ODD", 1.1, "Date without a time of day", |e| {
         let date = e.header("Date");
         !date.is_empty() && date.matches(':').count() < 1
     }),
-    rule("BULK_PRIORITY", 0.5, "marked as urgent", |e| {
+    rule("BULK_PRIORITY", 1.2, "marked as urgent", |e| {
         e.header("X-Priority").starts_with(['1', '2']) || e.header("Importance").eq_ignore_ascii_case("high")
     }),
-    rule("MAILER_BULK", 1.5, "a mail program that is used for mass mail", |e| {
+    rule("MAILER_BULK", 1.2, "a mail program that is used for mass mail", |e| {
         let mailer = format!("{} {}", e.header("X-Mailer"), e.header("User-Agent")).to_lowercase();
         ["phpmailer", "leaf php", "bulk", "mass", "the bat! (v1", "emailer", "foxmail", "supermail", "php/"]
             .iter()
             .any(|name| mailer.contains(name))
     }),
-    rule("SENT_BY_SCRIPT", 0.8, "sent by a script of a web site", |e| {
+    rule("SENT_BY_SCRIPT", 0.5, "sent by a script of a web site", |e| {
         e.has("X-PHP-Script") || e.has("X-PHP-Originating-Script") || e.has("X-AntiAbuse")
     }),
     // Who says to be the sender.
-    rule("FROM_NAME_IS_OTHER_ADDRESS", 2.0, "the display name is an address of another domain", |e| {
+    rule("FROM_NAME_IS_OTHER_ADDRESS", 1.9, "the display name is an address of another domain", |e| {
         let name = e.from_name().to_lowercase();
         let inside = name.split_whitespace().find(|word| word.contains('@') && word.contains('.'));
         inside.is_some_and(|word| {
@@ -66,37 +66,37 @@ pub(crate) const RULES: &[Rule] = &[
             !named.is_empty() && registered(&named) != registered(&e.from_domain())
         })
     }),
-    rule("REPLY_TO_OTHER_DOMAIN", 0.8, "answers go to another domain than the sender's", |e| {
+    rule("REPLY_TO_OTHER_DOMAIN", 0.5, "answers go to another domain than the sender's", |e| {
         let from = e.from_domain();
         let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
         !from.is_empty() && !reply.is_empty() && registered(&from) != registered(&reply) && !e.has("List-Id")
     }),
-    rule("REPLY_TO_FREE_MAIL", 1.5, "sent from elsewhere, answers go to a free mail box", |e| {
+    rule("REPLY_TO_FREE_MAIL", 2.8, "sent from elsewhere, answers go to a free mail box", |e| {
         let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
         is_free_mail(&reply) && !is_free_mail(&e.from_domain()) && !e.has("List-Id")
     }),
-    rule("FROM_DIGITS", 0.7, "the sender's address has five digits in a row", |e| {
+    rule("FROM_DIGITS", 0.3, "the sender's address has five digits in a row", |e| {
         let local = e.from_address();
         let local = local.split('@').next().unwrap_or_default();
         longest_run(local, |c| c.is_ascii_digit()) >= 5
     }),
-    rule("FROM_LOOK_ALIKE", 2.0, "the sender's name or domain mixes scripts or is a look-alike in punycode", |e| {
+    rule("FROM_LOOK_ALIKE", 2.1, "the sender's name or domain mixes scripts or is a look-alike in punycode", |e| {
         e.from_domain().contains("xn--") || mixes_scripts(e.from_name())
     }),
-    rule("FROM_BRAND", 2.0, "the display name is a well-known firm's, the address is not", |e| {
+    rule("FROM_BRAND", 3.0, "the display name is a well-known firm's, the address is not", |e| {
         let name = e.from_name().to_lowercase();
         let domain = e.from_domain();
         BRANDS.iter().any(|brand| has_word(&name, brand) && !domain.contains(brand.split(' ').next().unwrap_or(brand)))
     }),
-    rule("FROM_IS_TO", 1.0, "sender and recipient are the same", |e| {
+    rule("FROM_IS_TO", 1.2, "sender and recipient are the same", |e| {
         let from = e.from_address();
         !from.is_empty() && e.to.first().is_some_and(|to| to.address.eq_ignore_ascii_case(&from)) && !e.authenticated
     }),
-    rule("FROM_HAS_NO_DOT", 1.0, "the sender's domain is none", |e| {
+    rule("FROM_HAS_NO_DOT", 2.5, "the sender's domain is none", |e| {
         let from = e.from_domain();
         !from.is_empty() && !from.contains('.')
     }),
-    rule("FROM_TLD", 1.5, "the sender's domain is one of those that are cheap to burn", |e| {
+    rule("FROM_TLD", 2.5, "the sender's domain is one of those that are cheap to burn", |e| {
         cheap_domain(&e.from_domain())
     }),
     // The client.
@@ -111,7 +111,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("CLIENT_DYNAMIC", 1.5, "the client's name is one of a dial-up or home line", |e| {
         !e.authenticated && looks_dynamic(&e.client_name)
     }),
-    rule("SENDER_OTHER_DOMAIN", 0.3, "envelope sender and From are of different domains", |e| {
+    rule("SENDER_OTHER_DOMAIN", 0.5, "envelope sender and From are of different domains", |e| {
         let from = e.from_domain();
         !e.sender_domain.is_empty()
             && !from.is_empty()
@@ -119,56 +119,56 @@ pub(crate) const RULES: &[Rule] = &[
             && !e.has("List-Id")
     }),
     // The subject.
-    rule("SUBJECT_CAPITALS", 1.0, "the subject is in capitals", |e| {
+    rule("SUBJECT_CAPITALS", 0.7, "the subject is in capitals", |e| {
         let letters: Vec<char> = e.subject.chars().filter(char::is_ascii_alphabetic).collect();
         letters.len() >= 10 && letters.iter().all(char::is_ascii_uppercase)
     }),
-    rule("SUBJECT_EXCLAIMS", 1.0, "the subject has two exclamation marks or more", |e| {
+    rule("SUBJECT_EXCLAIMS", 1.8, "the subject has two exclamation marks or more", |e| {
         e.subject.matches('!').count() >= 2
     }),
-    rule("SUBJECT_MONEY", 1.0, "the subject has a sum of money", |e| {
+    rule("SUBJECT_MONEY", 2.0, "the subject has a sum of money", |e| {
         let subject = &e.subject;
         ["$", "€", "£", "US$"].iter().any(|sign| {
             subject.split(sign).skip(1).any(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit()))
         })
     }),
-    rule("SUBJECT_GAPPY", 1.5, "the subject has letters set apart, or a serial number after a gap", |e| {
+    rule("SUBJECT_GAPPY", 2.7, "the subject has letters set apart, or a serial number after a gap", |e| {
         e.subject.contains("      ") || has_gappy_word(&e.subject)
     }),
-    rule("SUBJECT_FAKE_REPLY", 1.0, "the subject says to be an answer, nothing else does", |e| {
+    rule("SUBJECT_FAKE_REPLY", 0.3, "the subject says to be an answer, nothing else does", |e| {
         let subject = e.subject.to_lowercase();
         subject.starts_with("re:") && !e.has("In-Reply-To") && !e.has("References")
     }),
-    rule("SUBJECT_ADV", 2.0, "the subject says that it is advertising", |e| {
+    rule("SUBJECT_ADV", 2.8, "the subject says that it is advertising", |e| {
         let subject = e.subject.to_lowercase();
         subject.starts_with("adv:") || subject.starts_with("[adv]") || subject.starts_with("adv ")
     }),
-    rule("SUBJECT_EMOJI", 0.7, "the subject has a pictograph", |e| {
+    rule("SUBJECT_EMOJI", 1.5, "the subject has a pictograph", |e| {
         e.subject.chars().any(|c| matches!(c, '\u{1f300}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b50}'))
     }),
-    rule("SUBJECT_LOOK_ALIKE", 2.0, "a word of the subject mixes scripts", |e| mixes_scripts(&e.subject)),
+    rule("SUBJECT_LOOK_ALIKE", 2.2, "a word of the subject mixes scripts", |e| mixes_scripts(&e.subject)),
     // How the content is made.
-    rule("HTML_ONLY", 0.7, "HTML without a plain text", |e| e.has_html && !e.has_plain),
-    rule("HTML_SHORT_WITH_IMAGE", 1.2, "HTML with pictures and hardly a word", |e| {
+    rule("HTML_ONLY", 1.3, "HTML without a plain text", |e| e.has_html && !e.has_plain),
+    rule("HTML_SHORT_WITH_IMAGE", 2.5, "HTML with pictures and hardly a word", |e| {
         e.has_html && e.text.len() < 200 && (e.html.contains("<img") || e.images > 0) && !e.urls.is_empty()
     }),
-    rule("HTML_HIDDEN_TEXT", 1.0, "HTML with text that nobody sees", |e| {
+    rule("HTML_HIDDEN_TEXT", 1.6, "HTML with text that nobody sees", |e| {
         ["font-size:0", "font-size: 0", "display:none", "display: none", "opacity:0;", "font-size:1px"]
             .iter()
             .any(|style| e.html.contains(style))
     }),
-    rule("HTML_FORM", 1.5, "HTML with a form to fill in", |e| e.html.contains("<form") && e.html.contains("<input")),
-    rule("HTML_SCRIPT", 1.5, "HTML with a script", |e| e.html.contains("<script")),
-    rule("HTML_RED_FONT", 0.7, "HTML in red or huge letters", |e| {
+    rule("HTML_FORM", 0.5, "HTML with a form to fill in", |e| e.html.contains("<form") && e.html.contains("<input")),
+    rule("HTML_SCRIPT", 0.5, "HTML with a script", |e| e.html.contains("<script")),
+    rule("HTML_RED_FONT", 1.5, "HTML in red or huge letters", |e| {
         ["color=\"#ff0000\"", "color=#ff0000", "color=red", "color=\"red\"", "size=\"+3\"", "size=7", "size=\"7\""]
             .iter()
             .any(|font| e.html.contains(font))
     }),
-    rule("HTML_LINK_MISMATCH", 2.0, "a link shows one address and leads to another", |e| link_mismatch(&e.html)),
-    rule("TEXT_IN_BASE64", 1.5, "plain US-ASCII text hidden in base64", |e| e.text_in_base64),
-    rule("CAPITALS", 1.0, "a third of the text is in capitals", |e| e.capitals > 0.33),
-    rule("EXCLAIMS", 0.7, "the text has three exclamation marks in a row", |e| e.text.contains("!!!")),
-    rule("DOLLARS", 0.8, "the text has large sums of money", |e| {
+    rule("HTML_LINK_MISMATCH", 1.3, "a link shows one address and leads to another", |e| link_mismatch(&e.html)),
+    rule("TEXT_IN_BASE64", 1.8, "plain US-ASCII text hidden in base64", |e| e.text_in_base64),
+    rule("CAPITALS", 2.0, "a third of the text is in capitals", |e| e.capitals > 0.33),
+    rule("EXCLAIMS", 1.5, "the text has three exclamation marks in a row", |e| e.text.contains("!!!")),
+    rule("DOLLARS", 0.6, "the text has large sums of money", |e| {
         let sums = e.text.split(['$', '€', '£']).skip(1).filter(|rest| {
             let number: String =
                 rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || matches!(c, ',' | '.')).collect();
@@ -176,13 +176,13 @@ pub(crate) const RULES: &[Rule] = &[
         });
         sums.count() >= 2 || e.text.contains(",000,000")
     }),
-    rule("NO_TEXT", 0.7, "nothing to read", |e| e.text.trim().is_empty()),
-    rule("CHARSET_FAR_EAST", 0.5, "a charset of the far East or Cyrillic, older than Unicode", |e| {
+    rule("NO_TEXT", 1.4, "nothing to read", |e| e.text.trim().is_empty()),
+    rule("CHARSET_FAR_EAST", 1.2, "a charset of the far East or Cyrillic, older than Unicode", |e| {
         let old = ["big5", "gb2312", "gbk", "gb18030", "ks_c_5601", "euc-kr", "windows-1251", "koi8"];
         e.charsets.iter().any(|charset| old.iter().any(|known| charset.starts_with(known)))
     }),
     // Where links lead.
-    rule("URL_NUMERIC", 2.0, "a link to an address without a name", |e| {
+    rule("URL_NUMERIC", 3.0, "a link to an address without a name", |e| {
         e.urls.iter().any(|url| url.is_numeric() && !is_private(&url.host))
     }),
     rule("URL_USER", 2.0, "a link with something before an @ to mislead", |e| {
@@ -191,7 +191,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("URL_LOOK_ALIKE", 1.5, "a link to a domain in punycode", |e| {
         e.urls.iter().any(|url| url.host.contains("xn--"))
     }),
-    rule("URL_SHORTENER", 1.0, "a link through a shortener", |e| {
+    rule("URL_SHORTENER", 0.6, "a link through a shortener", |e| {
         let known = [
             "bit.ly",
             "tinyurl.com",
@@ -209,7 +209,7 @@ pub(crate) const RULES: &[Rule] = &[
         ];
         e.urls.iter().any(|url| known.contains(&url.host.as_str()))
     }),
-    rule("URL_FREE_HOST", 1.2, "a link to a place where anybody can put pages", |e| {
+    rule("URL_FREE_HOST", 1.4, "a link to a place where anybody can put pages", |e| {
         let known = [
             ".blogspot.com",
             ".weebly.com",
@@ -235,10 +235,10 @@ pub(crate) const RULES: &[Rule] = &[
         ];
         e.urls.iter().any(|url| known.iter().any(|end| url.host.ends_with(end)))
     }),
-    rule("URL_TLD", 1.5, "a link to one of the domains that are cheap to burn", |e| {
+    rule("URL_TLD", 0.5, "a link to one of the domains that are cheap to burn", |e| {
         e.urls.iter().any(|url| cheap_domain(&url.host))
     }),
-    rule("URL_NOT_SENDERS", 0.5, "links, and none to the sender's domain", |e| {
+    rule("URL_NOT_SENDERS", 0.9, "links, and none to the sender's domain", |e| {
         let from = e.from_domain();
         !e.urls.is_empty()
             && !from.is_empty()
@@ -246,32 +246,32 @@ pub(crate) const RULES: &[Rule] = &[
             && e.urls.iter().all(|url| registered(&url.host) != registered(&from))
     }),
     // What it is about.
-    rule("WINDFALL_2", 1.5, "two phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 2),
-    rule("WINDFALL_4", 3.0, "four phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 4),
-    rule("LOAN", 1.0, "a phrase about loans", |e| e.phrases.of(Topic::Loan) >= 1),
-    rule("LOAN_2", 1.5, "two phrases about loans", |e| e.phrases.of(Topic::Loan) >= 2),
-    rule("PILLS", 1.2, "a phrase about pills", |e| e.phrases.of(Topic::Pills) >= 1),
-    rule("PILLS_2", 2.0, "two phrases about pills", |e| e.phrases.of(Topic::Pills) >= 2),
-    rule("DATING", 0.7, "a phrase about company", |e| e.phrases.of(Topic::Dating) >= 1),
-    rule("DATING_2", 1.5, "two phrases about company", |e| e.phrases.of(Topic::Dating) >= 2),
-    rule("PRESSURE", 0.5, "a phrase that presses", |e| e.phrases.of(Topic::Pressure) >= 1),
-    rule("PRESSURE_3", 1.5, "three phrases that press", |e| e.phrases.of(Topic::Pressure) >= 3),
-    rule("ACCOUNT", 1.0, "a phrase about an account in danger", |e| e.phrases.of(Topic::Account) >= 1),
-    rule("ACCOUNT_2", 1.5, "two phrases about an account in danger", |e| e.phrases.of(Topic::Account) >= 2),
-    rule("EARN", 0.7, "a phrase about earning from home", |e| e.phrases.of(Topic::Earn) >= 1),
-    rule("EARN_2", 1.5, "two phrases about earning from home", |e| e.phrases.of(Topic::Earn) >= 2),
-    rule("SELLING_2", 1.5, "two phrases of unasked offers", |e| e.phrases.of(Topic::Selling) >= 2),
-    rule("REMOVE_ME", 0.7, "a phrase about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 1),
-    rule("REMOVE_ME_2", 1.5, "two phrases about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 2),
+    rule("WINDFALL_2", 0.9, "two phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 2),
+    rule("WINDFALL_4", 3.2, "four phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 4),
+    rule("LOAN", 1.9, "a phrase about loans", |e| e.phrases.of(Topic::Loan) >= 1),
+    rule("LOAN_2", 1.6, "two phrases about loans", |e| e.phrases.of(Topic::Loan) >= 2),
+    rule("PILLS", 1.1, "a phrase about pills", |e| e.phrases.of(Topic::Pills) >= 1),
+    rule("PILLS_2", 2.3, "two phrases about pills", |e| e.phrases.of(Topic::Pills) >= 2),
+    rule("DATING", 0.3, "a phrase about company", |e| e.phrases.of(Topic::Dating) >= 1),
+    rule("DATING_2", 1.7, "two phrases about company", |e| e.phrases.of(Topic::Dating) >= 2),
+    rule("PRESSURE", 0.4, "a phrase that presses", |e| e.phrases.of(Topic::Pressure) >= 1),
+    rule("PRESSURE_3", 1.1, "three phrases that press", |e| e.phrases.of(Topic::Pressure) >= 3),
+    rule("ACCOUNT", 1.9, "a phrase about an account in danger", |e| e.phrases.of(Topic::Account) >= 1),
+    rule("ACCOUNT_2", 2.6, "two phrases about an account in danger", |e| e.phrases.of(Topic::Account) >= 2),
+    rule("EARN", 1.6, "a phrase about earning from home", |e| e.phrases.of(Topic::Earn) >= 1),
+    rule("EARN_2", 1.7, "two phrases about earning from home", |e| e.phrases.of(Topic::Earn) >= 2),
+    rule("SELLING_2", 0.8, "two phrases of unasked offers", |e| e.phrases.of(Topic::Selling) >= 2),
+    rule("REMOVE_ME", 1.3, "a phrase about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 1),
+    rule("REMOVE_ME_2", 1.4, "two phrases about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 2),
     rule("EXTORTION_2", 3.0, "two phrases of extortion", |e| e.phrases.of(Topic::Extortion) >= 2),
-    rule("GREETING", 1.5, "a greeting without a name", |e| e.phrases.of(Topic::Greeting) >= 1),
+    rule("GREETING", 1.6, "a greeting without a name", |e| e.phrases.of(Topic::Greeting) >= 1),
     // What is attached.
     rule("ATTACHED_PROGRAM", 3.0, "a program is attached", |e| {
         let ends =
             [".exe", ".scr", ".pif", ".com", ".bat", ".cmd", ".vbs", ".js", ".jse", ".wsf", ".hta", ".lnk", ".iso"];
         e.attachments.iter().any(|file| ends.iter().any(|end| file.name.ends_with(end)))
     }),
-    rule("ATTACHED_HTML", 1.5, "a web page is attached", |e| {
+    rule("ATTACHED_HTML", 2.3, "a web page is attached", |e| {
         e.attachments.iter().any(|file| [".htm", ".html", ".shtml", ".svg"].iter().any(|end| file.name.ends_with(end)))
     }),
     rule("ATTACHED_DOUBLE_NAME", 3.0, "an attached program says to be a document", |e| {
@@ -285,9 +285,9 @@ pub(crate) const RULES: &[Rule] = &[
         })
     }),
     // Signs of the ordinary.
-    rule("IS_REPLY", -1.5, "an answer to other mail", Evidence::is_reply),
+    rule("IS_REPLY", -2.0, "an answer to other mail", Evidence::is_reply),
     rule("AUTHENTICATED", -2.0, "the client authenticated", |e| e.authenticated),
-    rule("HAS_PATCH", -1.5, "a patch or a quotation in it", |e| {
+    rule("HAS_PATCH", -2.0, "a patch or a quotation in it", |e| {
         e.text.contains("--- a/") || e.text.contains(" wrote: >")
     }),
 ];
