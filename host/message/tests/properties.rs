@@ -61,12 +61,17 @@ fn mail_piece() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// How many times as many inputs as usual are tried: `WASMILTER_TEST_ROUNDS`.
+fn rounds() -> usize {
+    std::env::var("WASMILTER_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 #[test]
 fn broken_messages() {
     let corpus = own_corpus();
     let mut seeded = Seeded(1);
     let (mut applied, mut refused) = (0, 0);
-    for round in 0..3000 {
+    for round in 0..3000 * rounds() {
         let (_, file) = &corpus[round % corpus.len()];
         let choices = seeded.bytes(64);
         let file = mutated(file, &mut Choices(&choices));
@@ -81,7 +86,7 @@ fn broken_messages() {
 fn random_edits_change_only_what_they_name() {
     let corpus = own_corpus();
     let mut seeded = Seeded(2);
-    for round in 0..6000 {
+    for round in 0..6000 * rounds() {
         let (_, file) = &corpus[round % corpus.len()];
         random_edits(&invariants::message(file), &seeded.bytes(48));
     }

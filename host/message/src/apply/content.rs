@@ -12,7 +12,7 @@ use crate::{
     decision::{Edit, NewPart},
     headers::Field,
     message::ParsedMessage,
-    mime::{Part, Role, Tree, encoding},
+    mime::{Defect, Part, Role, Tree, encoding, value},
 };
 use bytes::Bytes;
 use std::{
@@ -287,7 +287,7 @@ impl<'a> Draft<'a> {
             .fields
             .iter()
             .find(|field| field.is("Content-Transfer-Encoding"))
-            .map(|field| crate::mime::value::token(&field.value))
+            .map(|field| value::token(&field.value))
             .filter(|encoding| matches!(encoding.as_str(), "8bit" | "binary"));
         if encoding.is_none() && entities.iter().any(|new| new.eight_bit) {
             encoding = Some("8bit".to_owned());
@@ -425,14 +425,31 @@ fn push_part(pieces: &mut Vec<Piece>, boundary: &[u8], new: NewEntity) {
 /// Exchanges charset and transfer encoding in a part's fields.
 fn describe(fields: &mut Vec<Field>, part: &Part, charset: Option<&'static str>, encoding: Option<&'static str>) {
     if let Some(charset) = charset {
-        let default = format!(" {}", part.media_type);
         let old = fields.iter().find(|field| field.is("Content-Type")).map(|field| field.value.clone());
-        let old = old.filter(|_| !part.defects.contains(&crate::mime::Defect::InvalidContentType));
-        let value = new_part::with_charset(old.as_deref().unwrap_or(default.as_bytes()), charset);
-        set_field(fields, "Content-Type", value);
+        set_field(fields, "Content-Type", content_type(part, old.as_deref(), charset));
     }
     if let Some(encoding) = encoding {
         set_field(fields, "Content-Transfer-Encoding", format!(" {encoding}").into_bytes());
+    }
+}
+
+/// A Content-Type value with that charset and everything else as it was, as far as that can be read.
+fn content_type(part: &Part, old: Option<&[u8]>, charset: &str) -> Vec<u8> {
+    let plain = format!(" {}", part.media_type).into_bytes();
+    let old = match old {
+        Some(old) if part.defects.contains(&Defect::InvalidContentType) => {
+            let parameters = memchr::memchr(b';', old).and_then(|at| old.get(at..)).unwrap_or_default();
+            [&plain, parameters].concat()
+        }
+        Some(old) => old.to_vec(),
+        None => plain.clone(),
+    };
+    let new = new_part::with_charset(&old, charset);
+    let read = value::content_type(&new);
+    if read.parameter("charset") == Some(charset) && read.media_type().as_deref() == Some(&part.media_type) {
+        new
+    } else {
+        new_part::with_charset(&plain, charset)
     }
 }
 

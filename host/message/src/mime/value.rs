@@ -85,7 +85,11 @@ pub(crate) fn token(value: &[u8]) -> String {
 
 /// The text of a value as people read it: unfolded, trimmed, encoded words decoded.
 pub(crate) fn text(value: &[u8]) -> String {
-    let line = as_line(value, MAX_TEXT);
+    let mut line = join_words(&as_line(value, MAX_TEXT));
+    if std::str::from_utf8(&line).is_err() {
+        // Not allowed (RFC 6532 wants UTF-8), but old programs write it, most often in this charset.
+        line = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&line).0.into_owned().into_bytes();
+    }
     match MessageStream::new(&line).parse_unstructured() {
         HeaderValue::Text(text) => text.trim().to_owned(),
         _ => String::new(),
@@ -94,7 +98,7 @@ pub(crate) fn text(value: &[u8]) -> String {
 
 /// Display name and address of all mailboxes of an address list; groups are flattened.
 pub(crate) fn addresses(value: &[u8]) -> Vec<(String, String)> {
-    let line = as_line(value, MAX_ADDRESSES);
+    let line = join_words(&as_line(value, MAX_ADDRESSES));
     let list = match MessageStream::new(&line).parse_address() {
         HeaderValue::Address(Address::List(list)) => list,
         HeaderValue::Address(Address::Group(groups)) => groups.into_iter().flat_map(|group| group.addresses).collect(),
@@ -131,6 +135,78 @@ fn as_line(value: &[u8], limit: usize) -> Vec<u8> {
     line
 }
 
+/// The same with encoded words that follow each other in one charset and encoding made one: many programs cut text
+/// into words in the middle of a character, which RFC 2047 §5 forbids.
+fn join_words(line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    let mut previous: Option<EncodedWord<'_>> = None;
+    let mut at = 0;
+    while let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) {
+        // White space between two encoded words goes (RFC 2047 §6.2).
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let after_blanks = rest.get(blanks..).unwrap_or_default();
+        let word = EncodedWord::at(after_blanks);
+        if let (Some(before), Some(word)) = (&previous, &word)
+            && before.joins(word)
+            && out.ends_with(b"?=")
+        {
+            out.truncate(out.len().saturating_sub(2));
+            out.extend_from_slice(word.content);
+            out.extend_from_slice(b"?=");
+            at = at.saturating_add(blanks).saturating_add(word.length);
+            continue;
+        }
+        let taken = match &word {
+            Some(word) => blanks.saturating_add(word.length),
+            // Up to the next place where a word could begin.
+            None => {
+                let next = memchr::memchr3(b' ', b'\t', b'=', after_blanks.get(1..).unwrap_or_default());
+                next.map_or(rest.len(), |next| blanks.saturating_add(next).saturating_add(1))
+            }
+        };
+        out.extend_from_slice(rest.get(..taken).unwrap_or(rest));
+        at = at.saturating_add(taken);
+        previous = word;
+    }
+    out
+}
+
+/// `=?charset?encoding?content?=`
+struct EncodedWord<'a> {
+    charset: &'a [u8],
+    encoding: u8,
+    content: &'a [u8],
+    length: usize,
+}
+
+impl<'a> EncodedWord<'a> {
+    /// Longest that is recognised. RFC 2047 allows 75; real ones are longer.
+    const LONGEST: usize = 1000;
+
+    /// The encoded word that `text` begins with.
+    fn at(text: &'a [u8]) -> Option<Self> {
+        let text = text.get(..Self::LONGEST).unwrap_or(text);
+        let mut fields = text.strip_prefix(b"=?")?.splitn(3, |byte| *byte == b'?');
+        let (charset, encoding, rest) = (fields.next()?, fields.next()?, fields.next()?);
+        let encoding = *encoding.first().filter(|_| encoding.len() == 1)?;
+        let content = rest.get(..memchr::memmem::find(rest, b"?=")?)?;
+        if charset.is_empty() || !charset.iter().chain(content).all(u8::is_ascii_graphic) {
+            return None;
+        }
+        // Two characters of start, three question marks, the encoding and the end.
+        let length = charset.len().checked_add(content.len())?.checked_add(7)?;
+        Some(Self { charset, encoding, content, length })
+    }
+
+    /// Not in the ISO 2022 charsets: their words begin and end in US-ASCII, and two escape sequences in a row are an error.
+    fn joins(&self, next: &Self) -> bool {
+        let stateful = self.charset.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"iso-2022"));
+        !stateful
+            && self.charset.eq_ignore_ascii_case(next.charset)
+            && self.encoding.eq_ignore_ascii_case(&next.encoding)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +241,22 @@ mod tests {
             addresses(b" A <a@x>, Team: \"B, C\" <b@x>, d@x;"),
             [("A".into(), "a@x".into()), ("B, C".into(), "b@x".into()), (String::new(), "d@x".into())]
         );
+    }
+
+    #[test]
+    fn characters_cut_in_two_are_made_whole() {
+        assert_eq!(text(b" =?utf-8?Q?Gr=C3?= =?UTF-8?q?=BC=C3?=\r\n =?utf-8?q?=9Fe?= x"), "Gr\u{fc}\u{df}e x");
+        assert_eq!(text(b"=?utf-8?B?w7w=?= =?utf-8?B?w7zD?= =?utf-8?B?vA==?="), "\u{fc}\u{fc}\u{fc}");
+        assert_eq!(text(b"=?utf-8?Q?a?= =?iso-8859-1?Q?=FC?=  b  c"), "a\u{fc} b  c");
+        assert_eq!(addresses(b"=?utf-8?Q?J=C3?= =?utf-8?Q?=B6rg?= <j@x>"), [("J\u{f6}rg".into(), "j@x".into())]);
+        for same in ["a =?b =? c", "=?utf-8?Q?", "x=?", "=", "  ", "=?a?b?c ?=", "a=?utf-8?Q?b?=c"] {
+            assert_eq!(join_words(same.as_bytes()), same.as_bytes());
+        }
+    }
+
+    #[test]
+    fn raw_bytes_are_read_as_what_they_most_likely_are() {
+        assert_eq!(text(b" Gr\xfc\xdfe"), "Gr\u{fc}\u{df}e");
+        assert_eq!(text("Gr\u{fc}\u{df}e".as_bytes()), "Gr\u{fc}\u{df}e");
     }
 }
