@@ -1,0 +1,6 @@
+//! The folders of `cases/`, without a host.
+
+#[test]
+fn cases() {
+    wasmilter_sdk::testing::cases::<virus::Virus>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+}
