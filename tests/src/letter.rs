@@ -101,3 +101,18 @@ pub fn crlf(text: impl AsRef<[u8]>) -> Vec<u8> {
     }
     lines
 }
+
+/// The first line in which two messages differ, in words; none when they are the same.
+#[must_use]
+pub fn difference(expected: &[u8], got: &[u8]) -> Option<String> {
+    if expected == got {
+        return None;
+    }
+    let lines = |text: &[u8]| -> Vec<String> {
+        text.split_inclusive(|&byte| byte == b'\n').map(|line| line.escape_ascii().to_string()).collect()
+    };
+    let (expected, got) = (lines(expected), lines(got));
+    let same = expected.iter().zip(&got).take_while(|(expected, got)| expected == got).count();
+    let line = |lines: &[String]| lines.get(same).cloned().unwrap_or_else(|| "(end)".to_owned());
+    Some(format!("line {}: expected {}, got {}", same + 1, line(&expected), line(&got)))
+}

@@ -13,15 +13,19 @@
 
 pub mod clamd;
 pub mod corpus;
+pub mod fake_mta;
 pub mod letter;
+pub mod mta;
 pub mod ports;
 pub mod postfix;
 pub mod rspamd;
 pub mod scratch;
+pub mod script;
 pub mod sendmail;
 pub mod server;
 pub mod sink;
 pub mod smtp_client;
 pub mod spamd;
+pub mod transaction;
 pub mod wait;
 pub mod wasmilter;

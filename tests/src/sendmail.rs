@@ -258,5 +258,5 @@ LOCAL_RULE_0
 R$+ < @ $+ . >	$#sink $@ [127.0.0.1] $: $1 @ $2
 R$+ < @ $+ >	$#sink $@ [127.0.0.1] $: $1 @ $2
 MAILER_DEFINITIONS
-Msink,	P=[IPC], F=kmuX89, E=\r\n, L=0, T=DNS/RFC822/SMTP, A=TCP $h SINKPORT
+Msink,	P=[IPC], F=kmuX8, E=\r\n, L=0, T=DNS/RFC822/SMTP, A=TCP $h SINKPORT
 ";
