@@ -16,7 +16,7 @@ mod html;
 mod new_part;
 mod subject;
 
-use crate::{body::BodyStore, decision::Edit, message::ParsedMessage};
+use crate::{body::BodyStore, decision::Edit, headers::Field, message::ParsedMessage, view::is_content_field};
 
 /// Edits in one decision. More is a plugin gone wild.
 pub const MAX_EDITS: usize = 1000;
@@ -27,6 +27,10 @@ pub const MAX_FIELD_NAME: usize = 200;
 /// Bytes of a field value that an edit writes. Postfix shows filters no more than 60 000 of a field, Sendmail fails above
 /// 65 535.
 pub const MAX_FIELD_VALUE: usize = 60_000;
+
+/// Bytes of all field values that a decision writes together. Sendmail takes no header above 32 kB by default, Postfix
+/// none above 100 kB a field.
+pub const MAX_FIELD_VALUES: usize = 1 << 20;
 
 /// Bytes of an address or an ESMTP argument that an edit writes. RFC 5321 §4.5.3.1.3 asks for 256.
 pub const MAX_ADDRESS: usize = 512;
@@ -40,7 +44,7 @@ pub const MAX_RECIPIENTS: usize = 10_000;
 /// Bytes of a file name or media type that an edit writes.
 pub const MAX_PART_NAME: usize = 1000;
 
-/// Bytes of new content in all edits of a decision together.
+/// Bytes of new content in all edits of a decision together; text that goes into several parts counts for each.
 pub const MAX_NEW_CONTENT: usize = 256 << 20;
 
 /// Bytes of one text that an annotation adds.
@@ -68,17 +72,19 @@ pub fn apply(
     store: &dyn BodyStore,
 ) -> Result<ParsedMessage, ApplyError> {
     check::all(message, edits, grants)?;
+    let is_content = |field: &&Field| is_content_field(&field.name);
     let mut edited = message.clone();
     edited.envelope = envelope::edited(&message.envelope, edits);
     envelope::set_client(&mut edited, edits);
     let headers = field::edited(&message.headers, edits);
     match content::edited(message, edits, store)? {
         Some(content) => Ok(edited.with_content(field::with_content_fields(headers, content.fields), content.body)),
-        None if headers == message.headers => Ok(edited),
-        None => {
-            let body = edited.body.clone();
-            Ok(edited.with_content(headers, body))
+        None if headers.fields().filter(is_content).eq(message.content_fields()) => {
+            // The tree stays valid, with all that has been decoded.
+            edited.headers = headers;
+            Ok(edited)
         }
+        None => Ok(edited.with_content(headers, message.body.clone())),
     }
 }
 

@@ -1,5 +1,16 @@
 //! Edits, one promise of `wit/policy.wit` after the other.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::let_underscore_must_use,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 mod invariants;
 
 use invariants::{ALL, message, own_corpus, written};
@@ -254,6 +265,31 @@ fn grants_are_needed() {
         assert!(reason.contains(&format!("{grant:?}")), "{reason}");
     }
     apply(&message, &[Edit::SetSubject("x".into())], EditGrants::default(), &InMemory).unwrap();
+}
+
+#[test]
+fn decisions_are_bounded() {
+    let value = "x".repeat(50_000);
+    let many = |count| vec![Edit::AddHeader(header("X", &value)); count];
+    edited(&named("plain"), &many(20));
+    assert!(refused(&named("plain"), &many(21)).starts_with("21: more than 1048576"));
+    let text = "x\n".repeat(128 << 10);
+    edited(&named("plain"), &[append(&text, &text)]);
+    assert!(refused(&named("plain"), &[append(&format!("{text}x"), "")]).contains("262144"));
+    let parts = "--b\n\nx\n".repeat(1100);
+    let crowd = from_text(&format!("Content-Type: multipart/mixed; boundary=b\n\n{parts}"));
+    assert!(refused(&crowd, &[append(&text, "")]).contains("bytes of new content"));
+}
+
+#[test]
+fn what_was_parsed_stays_parsed() {
+    let message = named("base64-text");
+    let tree: *const _ = message.tree();
+    let decoded = message.decoded(0).as_ptr();
+    let after = edited(&message, &[Edit::SetSubject("x".into()), Edit::AddHeader(header("X", "y"))]);
+    assert!(std::ptr::eq(tree, after.tree()) && std::ptr::eq(decoded, after.decoded(0).as_ptr()));
+    let retyped = edited(&message, &[replace("Content-Type", 1, "text/html")]);
+    assert_eq!(retyped.tree().parts()[0].media_type, "text/html");
 }
 
 #[test]

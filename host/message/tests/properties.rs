@@ -1,5 +1,16 @@
 //! What holds for all messages and all decisions: tried on random bytes, on broken messages and on random edits.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::let_underscore_must_use,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 mod invariants;
 
 use invariants::{ALL, Choices, Seeded, fuzz_edits, fuzz_eml, fuzz_parse, mutated, own_corpus, random_edits, written};

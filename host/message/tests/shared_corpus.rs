@@ -1,5 +1,16 @@
 //! Thousands of real messages, when they are there: every one is parsed, written back and edited.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::let_underscore_must_use,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 mod invariants;
 
 use invariants::{Seeded, check_reading, check_tree, message, random_edits, written};

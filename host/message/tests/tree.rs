@@ -1,5 +1,16 @@
 //! The MIME tree of our own messages, part by part.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::let_underscore_must_use,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 mod invariants;
 
 use invariants::{message, own_corpus};

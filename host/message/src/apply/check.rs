@@ -2,12 +2,12 @@
 
 use super::{
     ApplyError, EditGrants, MAX_ADDRESS, MAX_ANNOTATION, MAX_ARGUMENTS, MAX_EDITS, MAX_FIELD_NAME, MAX_FIELD_VALUE,
-    MAX_NEW_CONTENT, MAX_PART_NAME, MAX_RECIPIENTS, envelope,
+    MAX_FIELD_VALUES, MAX_NEW_CONTENT, MAX_PART_NAME, MAX_RECIPIENTS, envelope,
 };
 use crate::{
     decision::{Edit, NewAddress, NewHeader, NewPart},
     message::ParsedMessage,
-    mime::{section::is_ftext, value},
+    mime::{Part, Role, section::is_ftext, value},
     view::is_content_field,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn all(message: &ParsedMessage, edits: &[Edit], grants: EditGrants) -
     let replaces_content = edits.iter().any(|edit| matches!(edit, Edit::ReplaceContent { .. }));
     let edits_content = edits.iter().any(is_content_edit);
     let content_edits = edits.iter().filter(|edit| is_content_edit(edit)).count();
-    let mut new_content = 0_usize;
+    let (mut new_content, mut new_values) = (0_usize, 0_usize);
     for (place, edit) in edits.iter().enumerate() {
         granted(edit, grants).map_err(|reason| refuse(place, reason))?;
         one(message, edit, smtp_utf8).map_err(|reason| refuse(place, reason))?;
@@ -37,7 +37,11 @@ pub(super) fn all(message: &ParsedMessage, edits: &[Edit], grants: EditGrants) -
         if let Some(name) = field_name(edit).filter(|name| edits_content && is_content_field(name.as_bytes())) {
             return Err(refuse(place, format!("{name} can not be edited together with the content it describes")));
         }
-        new_content = new_content.saturating_add(content_size(edit));
+        new_values = new_values.saturating_add(value_size(edit));
+        if new_values > MAX_FIELD_VALUES {
+            return Err(refuse(place, format!("more than {MAX_FIELD_VALUES} bytes of new field values")));
+        }
+        new_content = new_content.saturating_add(content_size(message, edit));
         if new_content > MAX_NEW_CONTENT {
             return Err(refuse(place, format!("more than {MAX_NEW_CONTENT} bytes of new content")));
         }
@@ -273,8 +277,25 @@ fn field_name(edit: &Edit) -> Option<&str> {
     }
 }
 
-fn content_size(edit: &Edit) -> usize {
+fn value_size(edit: &Edit) -> usize {
     match edit {
+        Edit::AddHeader(header) | Edit::InsertHeader(header) => header.value.len(),
+        Edit::ReplaceHeader { value, .. } => value.len(),
+        Edit::ReplaceContent { headers, .. } => headers.iter().map(|header| header.value.len()).sum(),
+        _ => 0,
+    }
+}
+
+fn content_size(message: &ParsedMessage, edit: &Edit) -> usize {
+    let parts = |media_type| {
+        let readable = |part: &&Part| part.role == Role::Body && part.media_type == media_type;
+        message.tree().parts().iter().filter(readable).count()
+    };
+    match edit {
+        Edit::AppendText(text) | Edit::PrependText(text) => {
+            let plain = text.plain.len().saturating_mul(parts("text/plain"));
+            plain.saturating_add(text.html.len().saturating_mul(parts("text/html")))
+        }
         Edit::ReplacePart { with: part, .. } | Edit::AddPart(part) => part.content.len(),
         Edit::ReplaceContent { body, .. } => body.len(),
         _ => 0,

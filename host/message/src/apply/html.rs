@@ -116,7 +116,8 @@ mod tests {
 
     fn annotated(html: &str) -> String {
         let (start, end) = (start(html.as_bytes()), end(html.as_bytes()));
-        format!("{}^{}${}", &html[..start], &html[start..end], &html[end..])
+        let (html, shown) = (html.split_at(start).0, html.split_at(start).1.split_at(end - start));
+        format!("{html}^{}${}", shown.0, shown.1)
     }
 
     #[test]

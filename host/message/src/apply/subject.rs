@@ -29,10 +29,11 @@ pub(super) fn charset(raw: &[u8]) -> Option<&str> {
 pub(super) fn encode(text: &str, charset: Option<&str>) -> String {
     let text = text.trim();
     let plain = text.bytes().all(|byte| byte == b' ' || byte == b'\t' || byte.is_ascii_graphic());
-    if plain && !text.contains("=?") {
-        if let Some(folded) = fold(text) {
-            return folded;
-        }
+    if plain
+        && !text.contains("=?")
+        && let Some(folded) = fold(text)
+    {
+        return folded;
     }
     match charset.filter(|charset| charsets::encode(text, charset).is_some()) {
         Some(charset) => encoded_words(text, charset),
@@ -133,7 +134,7 @@ mod tests {
     fn ascii_stays_readable() {
         assert_eq!(round_trip("Hello you", None), "Hello you");
         assert_eq!(round_trip("=?what", None), "=?utf-8?Q?=3D=3Fwhat?=");
-        let long = round_trip(&"word ".repeat(50).trim_end().to_owned(), None);
+        let long = round_trip("word ".repeat(50).trim_end(), None);
         assert!(long.contains('\n') && !long.contains("=?"));
         assert!(round_trip(&"x".repeat(2000), None).starts_with("=?utf-8?Q?"));
     }
@@ -144,7 +145,7 @@ mod tests {
         assert!(round_trip("\u{4f60}", Some("iso-8859-1")).starts_with("=?utf-8?"));
         assert!(round_trip("\u{30cf}\u{30ed}\u{30fc}", Some("iso-2022-jp")).starts_with("=?iso-2022-jp?B?"));
         assert!(round_trip(&"\u{30cf}\u{30ed}\u{30fc}".repeat(40), Some("iso-2022-jp")).contains("?=\n =?"));
-        round_trip(&"\u{1f600} a ".repeat(40).trim_end().to_owned(), None);
+        round_trip("\u{1f600} a ".repeat(40).trim_end(), None);
     }
 
     #[test]

@@ -50,8 +50,7 @@ struct Delimiter {
 impl Scanner<'_> {
     fn run(&mut self) {
         let mut at = self.open_last();
-        loop {
-            let Some(delimiter) = self.next_delimiter(at) else { break };
+        while let Some(delimiter) = self.next_delimiter(at) {
             self.close_above(delimiter.level, delimiter.line.start);
             at = delimiter.next;
             let Some(open) = self.open.get_mut(delimiter.level) else { break };

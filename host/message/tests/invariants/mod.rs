@@ -1,5 +1,15 @@
 //! What holds for every message and every decision, however broken. Shared by the tests here and by the fuzz targets
 //! (`../fuzz`), which call `fuzz_parse`, `fuzz_eml` and `fuzz_edits` with whatever they think of.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::let_underscore_must_use,
+    reason = "a test fails by panicking, its helpers too"
+)]
 #![allow(dead_code, reason = "every user needs only some of it")]
 
 use bytes::Bytes;
@@ -263,27 +273,19 @@ pub(crate) fn only_named_changes(message: &ParsedMessage, edited: &ParsedMessage
     if message.tree().parts().iter().chain(edited.tree().parts()).any(bounded) {
         return;
     }
-    let (mut plain, mut html) = (false, false);
-    for edit in edits {
-        if let Edit::AppendText(text) | Edit::PrependText(text) = edit {
-            plain |= !text.plain.is_empty();
-            html |= !text.html.is_empty();
-        }
-    }
+    let texts = Texts::of(edits);
     let mut after = leaves(edited);
     for part in untouched(message, edits) {
-        let annotated = part.role == Role::Body
-            && match part.media_type.as_str() {
-                "text/plain" => plain,
-                "text/html" => html,
-                _ => false,
-            };
+        let added = texts.for_part(part);
+        let annotated = !added.is_empty();
         let content = &message.body[part.content.clone()];
         let same = |other: &&Part| {
             other.media_type == part.media_type
                 && other.file_name == part.file_name
                 && if annotated {
-                    contains(&edited.part_text(other.id, usize::MAX), &message.part_text(part.id, usize::MAX))
+                    let text = edited.part_text(other.id, usize::MAX);
+                    (left_alone(part) || added.iter().all(|added| contains(&text, added)))
+                        && contains(&text, &message.part_text(part.id, usize::MAX))
                 } else {
                     edited.body[other.content.clone()] == *content && other.encoding == part.encoding
                 }
@@ -296,6 +298,40 @@ pub(crate) fn only_named_changes(message: &ParsedMessage, edited: &ParsedMessage
             String::from_utf8_lossy(&written(edited))
         );
     }
+}
+
+/// All texts that edits put into the parts of a kind.
+struct Texts<'a> {
+    plain: Vec<&'a str>,
+    html: Vec<&'a str>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(edits: &'a [Edit]) -> Self {
+        let mut texts = Self { plain: Vec::new(), html: Vec::new() };
+        for edit in edits {
+            if let Edit::AppendText(text) | Edit::PrependText(text) = edit {
+                texts.plain.extend(Some(text.plain.as_str()).filter(|text| !text.is_empty()));
+                texts.html.extend(Some(text.html.as_str()).filter(|text| !text.is_empty()));
+            }
+        }
+        texts
+    }
+
+    fn for_part(&self, part: &Part) -> &[&'a str] {
+        match part.media_type.as_str() {
+            "text/plain" if part.role == Role::Body => &self.plain,
+            "text/html" if part.role == Role::Body => &self.html,
+            _ => &[],
+        }
+    }
+}
+
+/// Whether nobody knows how to write into a part.
+fn left_alone(part: &Part) -> bool {
+    part.defects.contains(&Defect::UnknownEncoding)
+        || part.charset.starts_with("iso-2022")
+        || part.charset.starts_with("hz")
 }
 
 /// Whether `after` has all lines of `before` in order, give or take white space: text may be put between them.
