@@ -20,14 +20,14 @@ pub(crate) fn scan(signatures: &Signatures, limits: &Limits, message: &Message) 
     let report = Report { engine: "embedded", skipped_signatures: signatures.skipped(), ..Report::default() };
     let mut search = Search { signatures, limits, left: limits.total_size, report };
     for part in message.parts().into_iter().filter(|part| part.kind == PartKind::Leaf && part.encoded_size > 0) {
+        if search.exhausted() {
+            break;
+        }
         let place = InfectedPart { id: part.id, path: part.file_name };
         match search.read_bounded(message.part_reader(part.id), None) {
             Contents::Whole(bytes) => search.object(&bytes, &place, 0),
             Contents::Stopped(limit) => search.limit(limit),
             Contents::Broken => search.report.unreadable = true,
-        }
-        if search.exhausted() {
-            break;
         }
     }
     search.report
@@ -164,13 +164,16 @@ impl Search<'_> {
         }
     }
 
-    /// Whether nothing more may be scanned; notes it as a limit when it is one.
+    /// Whether nothing more may be scanned though there is more: a limit, then, and noted as such.
     fn exhausted(&mut self) -> bool {
         if self.report.scanned >= self.limits.files {
             self.limit(format!("it has more than {} files", self.limits.files));
-            return true;
+        } else if self.left == 0 {
+            self.limit(format!("all together is larger than {} bytes", self.limits.total_size));
+        } else {
+            return false;
         }
-        self.left == 0
+        true
     }
 
     /// Keeps the first limit.
