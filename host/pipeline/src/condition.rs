@@ -1,7 +1,7 @@
 //! Conditions: `when` and `unless` of a stage. The language is described in `CONDITIONS.md` beside this crate.
 //!
 //! The grammar is CEL's, parsed by the `cel` crate. That crate's interpreter has neither types before it runs nor a bound
-//! on what it costs, and mail decides the cost, so that the rest is ours: [`check`] turns the syntax tree into a `Node`
+//! on what it costs, and mail decides the cost, so that the rest is ours: `check` turns the syntax tree into a `Node`
 //! tree in which every name is known and every type fits, and `evaluate` computes it against a message, looking only at
 //! what it needs and counting its steps.
 

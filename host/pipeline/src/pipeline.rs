@@ -60,12 +60,12 @@ impl Pipeline {
         let (alive, done) = mpsc::channel(1);
         for lane in &lanes {
             if workers.is_empty() {
-                actix_rt::spawn(supervise(Arc::clone(lane), 0, stop.subscribe(), alive.clone()));
+                actix_rt::spawn(supervise(alive.clone(), Arc::clone(lane), 0, stop.subscribe()));
             }
             for (worker, arbiter) in workers.iter().enumerate() {
                 let (own, stop, alive) = (Arc::clone(lane), stop.subscribe(), alive.clone());
                 let started = arbiter.spawn_fn(move || {
-                    actix_rt::spawn(supervise(own, worker, stop, alive));
+                    actix_rt::spawn(supervise(alive, own, worker, stop));
                 });
                 if !started {
                     tracing::error!(stage = &*lane.stage.name, worker, "worker is gone");

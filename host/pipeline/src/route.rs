@@ -133,7 +133,8 @@ impl Lane {
             Place::Starting | Place::Down => panic!("no actor to be had"),
         };
         // A panicking actor does not answer.
-        let _: Result<(), actix::MailboxError> = request.await;
+        let answered = request.await.is_ok();
+        tracing::debug!(?fault, answered, "fault injected");
     }
 
     #[cfg(test)]

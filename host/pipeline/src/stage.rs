@@ -1,6 +1,6 @@
 //! A stage, and the actor that runs its plugin.
 //!
-//! Every worker has an actor of its own for every stage. The actor takes a [`Decide`] or an [`Ask`] by `send`, starts the
+//! Every worker has an actor of its own for every stage. The actor takes a `Decide` or an `Ask` by `send`, starts the
 //! plugin's call as a task on its arbiter and goes back to its mailbox. The call ends in one of these ways, and the
 //! sender hears of each:
 //!

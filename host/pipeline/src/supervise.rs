@@ -20,13 +20,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// An actor that lived this long died of something new.
 const RECOVERED: Duration = Duration::from_secs(60);
 
-/// Keeps the actor of `lane` on `worker` alive until `stop` says true or its sender is gone. `_done` is dropped when
-/// the last actor is dead.
+/// Keeps the actor of `lane` on `worker` alive until `stop` says true or its sender is gone. `_done` is dropped last of all:
+/// when the last supervisor's is gone, nothing of the pipeline is left on the workers. (Parameters are dropped from the
+/// last to the first.)
 pub(crate) async fn supervise(
+    _done: mpsc::Sender<()>,
     lane: Arc<Lane>,
     worker: usize,
     mut stop: watch::Receiver<bool>,
-    _done: mpsc::Sender<()>,
 ) {
     let mut wait = Duration::ZERO;
     loop {
