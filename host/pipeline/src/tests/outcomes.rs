@@ -5,7 +5,7 @@ use crate::{Limits, OnFailure};
 use std::{io, sync::Arc, time::Duration};
 use wasmilter_message::{
     apply::EditGrants,
-    body::{BodyStore, BodyWriter},
+    body::{BodyStore, BodyWriter, InMemory},
     decision::{Annotation, Decision, Edit, HookVerdict, NewHeader, Reply, Verdict},
     envelope::Mailbox,
     facts::Value,
@@ -182,6 +182,44 @@ fn a_full_disk_is_a_temporary_failure_whatever_the_policy() {
             // Nobody would have seen the changed body.
             let judged = bench(Verdict::Discard).judge(0).judge(mail()).await;
             assert_eq!(judged.verdict, Verdict::Discard);
+        });
+    }
+}
+
+/// A store with a bug.
+struct Broken;
+
+impl BodyStore for Broken {
+    fn start(&self) -> Box<dyn BodyWriter> {
+        panic!("a bug of the host, as the test wants it")
+    }
+}
+
+/// On the arbiter for a small body, beside it for a large one.
+#[test]
+fn a_panic_of_the_host_is_a_temporary_failure() {
+    for size in [10, 1 << 20] {
+        paused(async move {
+            let edits = vec![Edit::AppendText(Annotation { plain: "new".to_owned(), html: String::new() })];
+            let decision = Decision { edits, ..Decision::verdict(Verdict::Next) };
+            let mut stages = vec![stage("s", &saying(Ok(decision)))];
+            stages[0].grants = EditGrants { body: true, ..EditGrants::default() };
+            stages[0].on_failure = OnFailure::Accept;
+            let mut message = mail();
+            message.body = "0123456789ABCDEF\r\n".repeat(size / 16 + 1).into();
+            let metrics = || crate::Metrics::register(&prometheus::Registry::new()).expect("new");
+            let limits = Limits { in_flight: 1, ..Limits::default() };
+            let pipeline = crate::Pipeline::start(stages.clone(), limits, Arc::new(Broken), metrics(), &[]);
+            for _ in 0..2 {
+                let judged = pipeline.judge(0).judge(message.clone()).await;
+                assert_eq!(judged.verdict.name(), "tempfail");
+                assert_eq!(judged.trace.host.map(|failure| failure.cause), Some(Cause::Died), "{size}");
+            }
+            // The same with a store that works: the edit is applied.
+            let pipeline = crate::Pipeline::start(stages, Limits::default(), Arc::new(InMemory), metrics(), &[]);
+            let judged = pipeline.judge(0).judge(message.clone()).await;
+            assert_eq!(judged.verdict, Verdict::Accept);
+            assert!(judged.message.body.ends_with(b"new\r\n") && judged.received.body == message.body, "{size}");
         });
     }
 }
