@@ -99,7 +99,7 @@ pub struct Part {
     pub kind: Kind,
     /// What it is to the reader.
     pub role: Role,
-    /// In lower case without parameters; `text/plain` when missing or malformed.
+    /// In lower case without parameters; `text/plain` when missing or unreadable.
     pub media_type: String,
     /// In lower case; empty when missing.
     pub charset: String,
@@ -192,7 +192,7 @@ pub enum Role {
 /// What can be wrong with a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
-    /// Content-Type can not be read; taken as text/plain.
+    /// Content-Type is malformed; taken as text/plain, unless a media type can be made out.
     InvalidContentType,
     /// A field that must be single stands there several times; the first counts.
     DuplicateField,

@@ -206,7 +206,9 @@ fn new_part(part: &NewPart) -> Checked {
         return Err("media type is not printable US-ASCII".to_owned());
     }
     let parsed = value::content_type(media_type.as_bytes());
-    let Some(parsed) = parsed.media_type() else { return Err(format!("{media_type:?} is no media type")) };
+    let Some(parsed) = parsed.media_type().filter(|_| parsed.is_media_type()) else {
+        return Err(format!("{media_type:?} is no media type"));
+    };
     if parsed.starts_with("multipart/") {
         return Err("a multipart can not be written as one part; add its parts, or use replace-content".to_owned());
     }

@@ -1,6 +1,6 @@
 //! What a part is to the reader.
 
-use super::{Kind, Part, Role, encoding};
+use super::{Defect, Kind, Part, Role, encoding};
 
 /// Gives every part its role, from the root down.
 pub(super) fn assign(parts: &mut [Part], body: &[u8]) {
@@ -63,6 +63,13 @@ fn role_of(part: &Part, from: Inherited, body: &[u8], root: bool) -> (Role, Inhe
         (None, Kind::Multipart) => Role::Container,
         (None, Kind::Message) => Role::Attachment,
         (None, Kind::Leaf) if attached || !is_readable_type(&part.media_type) => Role::Attachment,
+        // What says base64 and not what it is, is not what somebody wrote to be read.
+        (None, Kind::Leaf)
+            if part.defects.contains(&Defect::InvalidContentType)
+                && part.transfer_encoding() == encoding::Encoding::Base64 =>
+        {
+            Role::Attachment
+        }
         // Named text is a file, unless it is all that the message has.
         (None, Kind::Leaf) if !part.file_name.is_empty() && !root => Role::Attachment,
         (None, Kind::Leaf) => match inline_pgp(part, body) {

@@ -257,11 +257,11 @@ impl ContentFields {
             defects.push(Defect::DuplicateField);
         }
         let content_type = self.content_type.as_deref().map(value::content_type);
-        let invalid = content_type.as_ref().is_some_and(|found| !found.is_media_type());
-        if invalid {
+        if content_type.as_ref().is_some_and(|found| !found.is_media_type()) {
             defects.push(Defect::InvalidContentType);
         }
-        let default_type = if invalid { "text/plain" } else { default_type };
+        // What is missing has a default; what can not be read is text (RFC 2045 §5.2).
+        let default_type = if content_type.is_some() { "text/plain" } else { default_type };
         let content_type = content_type.unwrap_or_default();
         let media_type = content_type.media_type().unwrap_or_else(|| default_type.to_owned());
         let disposition = self.disposition.as_deref().map(value::disposition).unwrap_or_default();

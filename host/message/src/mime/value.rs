@@ -19,6 +19,9 @@ const MAX_TEXT: usize = 256 << 10;
 pub(crate) struct Parameterised {
     word: String,
     subtype: Option<String>,
+    /// Whether something stands between subtype and parameters that does not belong there, such as a parameter whose
+    /// semicolon was forgotten.
+    clutter: bool,
     parameters: Vec<(String, String)>,
 }
 
@@ -35,12 +38,13 @@ impl Parameterised {
 
     /// Whether it is a well-formed media type.
     pub(crate) fn is_media_type(&self) -> bool {
-        is_token(&self.word) && self.subtype.as_deref().is_some_and(is_token)
+        !self.clutter && self.media_type().is_some()
     }
 
-    /// `type/subtype`, when it is one.
+    /// `type/subtype`, when it can be made out.
     pub(crate) fn media_type(&self) -> Option<String> {
-        self.subtype.as_ref().filter(|_| self.is_media_type()).map(|subtype| format!("{}/{subtype}", self.word))
+        let subtype = self.subtype.as_ref().filter(|subtype| is_token(&self.word) && is_token(subtype))?;
+        Some(format!("{}/{subtype}", self.word))
     }
 }
 
@@ -64,9 +68,18 @@ fn parameterised(value: &[u8]) -> Parameterised {
         return Parameterised::default();
     };
     let lower = |text: &str| text.trim().to_ascii_lowercase();
+    let mut subtype = found.c_subtype.as_deref().map(lower);
+    let mut clutter = false;
+    if let Some(subtype) = &mut subtype
+        && let Some(end) = subtype.find(|character: char| !u8::try_from(character).is_ok_and(is_token_byte))
+    {
+        subtype.truncate(end);
+        clutter = true;
+    }
     Parameterised {
         word: lower(&found.c_type),
-        subtype: found.c_subtype.as_deref().map(lower),
+        subtype,
+        clutter,
         parameters: found
             .attributes
             .unwrap_or_default()
@@ -220,6 +233,12 @@ mod tests {
         assert_eq!((long.word(), long.parameter("filename")), ("attachment", Some("\u{e4} b.txt")));
         let word = disposition(b" attachment; filename=\"=?utf-8?q?=C3=A4.txt?=\"");
         assert_eq!(word.parameter("filename"), Some("\u{e4}.txt"));
+    }
+
+    #[test]
+    fn a_forgotten_semicolon_hides_no_media_type() {
+        let cluttered = content_type(b" application/pdf name=\"a.pdf\"; x=y");
+        assert_eq!((cluttered.media_type().as_deref(), cluttered.is_media_type()), (Some("application/pdf"), false));
     }
 
     #[test]
