@@ -107,7 +107,7 @@ fn original_path(segments: &[String], removed: &mut Vec<(String, usize)>) -> Str
                 removed.iter().filter(|(list, _)| *list == path).map(|&(_, index)| index).collect();
             gone.sort_unstable();
             for before in gone {
-                index += usize::from(before <= index);
+                index = index.saturating_add(usize::from(before <= index));
             }
             name = index.to_string();
             element = Some((path.clone(), index));

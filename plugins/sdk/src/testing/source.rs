@@ -1,6 +1,15 @@
 //! Where a message comes from in native tests: a double of the host, made from the bytes of an .eml file. Counterpart of
 //! `ambient.rs`. It is no second host: roles and defects of parts are told only roughly.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test double: what would be a trap in the host is a panic in the test"
+)]
+
 use crate::{
     Address, ClientInfo, FactValue, HeaderField, Mailbox, Part, PartKind, PartRole, ServiceError,
     bindings::wasmilter::policy::log::Level,
@@ -20,10 +29,12 @@ pub(crate) fn log(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
 }
 
+type Responder = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// What a service does in a test.
 pub(crate) enum FakeService {
     /// Answers what was written before the first read.
-    Answer(Box<dyn Fn(&[u8]) -> Vec<u8>>),
+    Answer(Responder),
     /// Is a real server at this address.
     Address(String),
     /// Can not be used.

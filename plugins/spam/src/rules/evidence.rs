@@ -84,7 +84,7 @@ impl Evidence {
                 && part.disposition != "attachment"
                 && matches!(part.role, PartRole::Body | PartRole::Signed);
             if !readable {
-                evidence.images += u32::from(part.media_type.starts_with("image/"));
+                evidence.images = evidence.images.saturating_add(u32::from(part.media_type.starts_with("image/")));
                 evidence
                     .attachments
                     .push(Attachment { name: part.file_name.to_lowercase(), media_type: part.media_type });
@@ -130,15 +130,15 @@ impl Evidence {
     }
 
     /// The address of the first From mailbox, in lower case.
-    pub(crate) fn from_address(&self) -> String {
+    pub(crate) fn author_address(&self) -> String {
         self.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default()
     }
 
-    pub(crate) fn from_domain(&self) -> String {
-        domain(&self.from_address()).to_owned()
+    pub(crate) fn author_domain(&self) -> String {
+        domain(&self.author_address()).to_owned()
     }
 
-    pub(crate) fn from_name(&self) -> &str {
+    pub(crate) fn author_name(&self) -> &str {
         self.from.first().map(|from| from.name.as_str()).unwrap_or_default()
     }
 

@@ -47,7 +47,7 @@ impl Phrases {
             if !*seen && is_word(text, hit.start(), hit.end()) {
                 *seen = true;
                 if let Some(count) = counts.0.get_mut(*topic as usize) {
-                    *count += 1;
+                    *count = count.saturating_add(1);
                 }
             }
         }

@@ -27,7 +27,7 @@ pub(crate) const RULES: &[Rule] = &[
     // Header fields that are missing or odd.
     rule("MISSING_DATE", 1.5, "no Date field", |e| !e.has("Date")),
     rule("MISSING_MESSAGE_ID", 1.0, "no Message-ID field", |e| !e.has("Message-ID")),
-    rule("MISSING_FROM", 2.5, "no From field, or no address in it", |e| e.from_address().is_empty()),
+    rule("MISSING_FROM", 2.5, "no From field, or no address in it", |e| e.author_address().is_empty()),
     rule("MISSING_TO", 0.5, "neither To nor Cc", |e| !e.has("To") && !e.has("Cc")),
     rule("MISSING_SUBJECT", 0.8, "no Subject, or an empty one", |e| e.subject.trim().is_empty()),
     rule("DUPLICATE_FIELDS", 1.5, "From, Subject, Date, To or Message-ID more than once", |e| {
@@ -39,7 +39,7 @@ pub(crate) const RULES: &[Rule] = &[
     }),
     rule("MESSAGE_ID_ODD", 2.0, "Message-ID without @ or brackets", |e| {
         let id = e.header("Message-ID");
-        !id.is_empty() && !(id.starts_with('<') && id.ends_with('>') && id.contains('@'))
+        !id.is_empty() && (!id.starts_with('<') || !id.ends_with('>') || !id.contains('@'))
     }),
     rule("DATE_ODD", 1.1, "Date without a time of day", |e| {
         let date = e.header("Date");
@@ -59,45 +59,45 @@ pub(crate) const RULES: &[Rule] = &[
     }),
     // Who says to be the sender.
     rule("FROM_NAME_IS_OTHER_ADDRESS", 1.9, "the display name is an address of another domain", |e| {
-        let name = e.from_name().to_lowercase();
+        let name = e.author_name().to_lowercase();
         let inside = name.split_whitespace().find(|word| word.contains('@') && word.contains('.'));
         inside.is_some_and(|word| {
             let named = domain(word.trim_matches(|c: char| !c.is_ascii_alphanumeric())).to_owned();
-            !named.is_empty() && registered(&named) != registered(&e.from_domain())
+            !named.is_empty() && registered(&named) != registered(&e.author_domain())
         })
     }),
     rule("REPLY_TO_OTHER_DOMAIN", 0.5, "answers go to another domain than the sender's", |e| {
-        let from = e.from_domain();
+        let from = e.author_domain();
         let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
         !from.is_empty() && !reply.is_empty() && registered(&from) != registered(&reply) && !e.has("List-Id")
     }),
     rule("REPLY_TO_FREE_MAIL", 2.8, "sent from elsewhere, answers go to a free mail box", |e| {
         let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
-        is_free_mail(&reply) && !is_free_mail(&e.from_domain()) && !e.has("List-Id")
+        is_free_mail(&reply) && !is_free_mail(&e.author_domain()) && !e.has("List-Id")
     }),
     rule("FROM_DIGITS", 0.3, "the sender's address has five digits in a row", |e| {
-        let local = e.from_address();
+        let local = e.author_address();
         let local = local.split('@').next().unwrap_or_default();
         longest_run(local, |c| c.is_ascii_digit()) >= 5
     }),
     rule("FROM_LOOK_ALIKE", 2.1, "the sender's name or domain mixes scripts or is a look-alike in punycode", |e| {
-        e.from_domain().contains("xn--") || mixes_scripts(e.from_name())
+        e.author_domain().contains("xn--") || mixes_scripts(e.author_name())
     }),
     rule("FROM_BRAND", 3.0, "the display name is a well-known firm's, the address is not", |e| {
-        let name = e.from_name().to_lowercase();
-        let domain = e.from_domain();
+        let name = e.author_name().to_lowercase();
+        let domain = e.author_domain();
         BRANDS.iter().any(|brand| has_word(&name, brand) && !domain.contains(brand.split(' ').next().unwrap_or(brand)))
     }),
     rule("FROM_IS_TO", 1.2, "sender and recipient are the same", |e| {
-        let from = e.from_address();
+        let from = e.author_address();
         !from.is_empty() && e.to.first().is_some_and(|to| to.address.eq_ignore_ascii_case(&from)) && !e.authenticated
     }),
     rule("FROM_HAS_NO_DOT", 2.5, "the sender's domain is none", |e| {
-        let from = e.from_domain();
+        let from = e.author_domain();
         !from.is_empty() && !from.contains('.')
     }),
     rule("FROM_TLD", 2.5, "the sender's domain is one of those that are cheap to burn", |e| {
-        cheap_domain(&e.from_domain())
+        cheap_domain(&e.author_domain())
     }),
     // The client.
     rule("HELO_LOCALHOST", 1.5, "an unknown client calls itself localhost or by an address", |e| {
@@ -112,7 +112,7 @@ pub(crate) const RULES: &[Rule] = &[
         !e.authenticated && looks_dynamic(&e.client_name)
     }),
     rule("SENDER_OTHER_DOMAIN", 0.5, "envelope sender and From are of different domains", |e| {
-        let from = e.from_domain();
+        let from = e.author_domain();
         !e.sender_domain.is_empty()
             && !from.is_empty()
             && registered(&from) != registered(&e.sender_domain)
@@ -239,7 +239,7 @@ pub(crate) const RULES: &[Rule] = &[
         e.urls.iter().any(|url| cheap_domain(&url.host))
     }),
     rule("URL_NOT_SENDERS", 0.9, "links, and none to the sender's domain", |e| {
-        let from = e.from_domain();
+        let from = e.author_domain();
         !e.urls.is_empty()
             && !from.is_empty()
             && !e.is_reply()

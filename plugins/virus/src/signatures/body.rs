@@ -133,7 +133,7 @@ impl Offset {
                 None => return false,
             },
         };
-        start >= first && start - first <= shift
+        start.checked_sub(first).is_some_and(|after| after <= shift)
     }
 }
 
@@ -177,12 +177,15 @@ fn ends_of(units: &[Unit], start: usize, content: &[u8]) -> Vec<usize> {
             match unit {
                 Unit::Byte { value, mask } => {
                     if rest.first().is_some_and(|byte| byte & mask == *value) {
-                        next.push(at + 1);
+                        next.push(at.saturating_add(1));
                     }
                 }
                 Unit::Either(choices) => {
                     next.extend(
-                        choices.iter().filter(|choice| rest.starts_with(choice)).map(|choice| at + choice.len()),
+                        choices
+                            .iter()
+                            .filter(|choice| rest.starts_with(choice))
+                            .map(|choice| at.saturating_add(choice.len())),
                     );
                 }
             }
@@ -208,7 +211,7 @@ fn anchor(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
             Unit::Either(_) => break,
         }
         if run.len() >= SHORTEST_ANCHOR && best.as_ref().is_none_or(|(_, best)| run.len() > best.len()) {
-            best = Some((at + 1 - run.len(), run.clone()));
+            best = Some((at.saturating_add(1).saturating_sub(run.len()), run.clone()));
         }
     }
     best

@@ -58,7 +58,9 @@ impl HashSignatures {
             16 => &mut self.md5,
             20 => &mut self.sha1,
             32 => &mut self.sha256,
-            other => return Err(format!("its hash must be MD5, SHA-1 or SHA-256, has {} digits", other * 2)),
+            other => {
+                return Err(format!("its hash must be MD5, SHA-1 or SHA-256, has {} digits", other.saturating_mul(2)));
+            }
         };
         kind.add(digest, size, name);
         Ok(Line::Taken)

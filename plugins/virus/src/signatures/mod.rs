@@ -65,15 +65,18 @@ impl Signatures {
                     Ok(Line::Taken) => {}
                     Ok(Line::Unsupported) => skipped = skipped.saturating_add(1),
                     Err(what) => {
-                        wrong += 1;
+                        wrong = wrong.saturating_add(1);
                         if wrong <= MOST_PROBLEMS {
-                            problems.add(&path, format!("line {} of {}: {what}", index + 1, file.path));
+                            problems.add(&path, format!("line {} of {}: {what}", index.saturating_add(1), file.path));
                         }
                     }
                 }
             }
             if wrong > MOST_PROBLEMS {
-                problems.add(&path, format!("{} more lines of {} are wrong", wrong - MOST_PROBLEMS, file.path));
+                problems.add(
+                    &path,
+                    format!("{} more lines of {} are wrong", wrong.saturating_sub(MOST_PROBLEMS), file.path),
+                );
             }
         }
         let bodies = problems.take("/signatures", bodies.build()).unwrap_or_default();
