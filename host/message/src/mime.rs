@@ -9,10 +9,10 @@
 
 pub mod charset;
 pub mod encoding;
-pub(crate) mod role;
+mod role;
 mod scan;
-pub mod section;
-pub mod value;
+pub(crate) mod section;
+pub(crate) mod value;
 
 use crate::headers::Headers;
 use bytes::Bytes;

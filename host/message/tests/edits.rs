@@ -444,6 +444,17 @@ fn a_message_is_attached_as_it_is_and_never_tears_the_tree() {
     assert_eq!(after.body[enclosed.content.clone()], *original.as_bytes());
 }
 
+#[test]
+fn a_boundary_used_twice_is_not_trusted() {
+    let twice = from_text(
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\
+         Content-Type: multipart/alternative; boundary=b\n\n--b\n\nx\n--b--\n--b--\n",
+    );
+    let after = edited(&twice, &[Edit::AddPart(new_part("text/plain", "", "new"))]);
+    assert_eq!(after.tree().parts().len(), twice.tree().parts().len() + 2);
+    assert!(after.entity_read(1, 0, 10_000).ends_with(&twice.body));
+}
+
 // --- text
 
 #[test]
@@ -554,7 +565,7 @@ fn text_that_looks_like_a_delimiter_is_hidden() {
 fn parts_without_content_take_text_too() {
     let after = edited(&named("missing-empty-line"), &[append("\u{fc}", "<p>\u{fc}</p>")]);
     assert_eq!(after.part_text(1, 100), "\u{fc}\r\n");
-    assert_eq!(after.part_text(2, 100), "\u{fc}", "the line end is the delimiter's");
+    assert_eq!(after.part_text(2, 100), "", "a doubled delimiter is nothing that anybody reads");
     assert_eq!(after.part_text(3, 100), "This is no field\r\n<p>\u{fc}</p>");
     let after = edited(&named("no-body"), &[append("x", "")]);
     assert_eq!(body(&after), "x\n");

@@ -269,11 +269,16 @@ impl<'a> Draft<'a> {
     }
 
     /// Boundary and place of the closing delimiter of a root that takes further parts. Not of one that lacks that
-    /// delimiter: an unclosed multipart inside it could take the new part for its own.
+    /// delimiter, nor of one that shares its boundary with a multipart inside it: to some recipients' programs the new
+    /// part would belong to the other multipart.
     fn end_of_mixed_root(&self) -> Option<(&'a [u8], usize)> {
         let root = self.tree.parts().first()?;
         let takes_parts = root.media_type == "multipart/mixed" && matches!(self.fate(0), Fate::Kept);
         let delimiters = root.delimiters.as_ref().filter(|_| takes_parts)?;
+        let same = |part: &Part| part.delimiters.as_ref().is_some_and(|inner| inner.boundary == delimiters.boundary);
+        if self.tree.parts().iter().skip(1).any(same) {
+            return None;
+        }
         Some((&delimiters.boundary, delimiters.close.as_ref()?.start))
     }
 

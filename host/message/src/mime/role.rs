@@ -63,6 +63,8 @@ fn role_of(part: &Part, from: Inherited, body: &[u8], root: bool) -> (Role, Inhe
         (None, Kind::Multipart) => Role::Container,
         (None, Kind::Message) => Role::Attachment,
         (None, Kind::Leaf) if attached || !is_readable_type(&part.media_type) => Role::Attachment,
+        // Two delimiter lines in a row, which some programs take for one, leave nothing to read.
+        (None, Kind::Leaf) if part.entity.is_empty() && part.opened_at.is_some() => Role::Attachment,
         // What says base64 and not what it is, is not what somebody wrote to be read.
         (None, Kind::Leaf)
             if part.defects.contains(&Defect::InvalidContentType)

@@ -66,7 +66,7 @@ pub(crate) fn fields(section: &Bytes) -> Vec<Field> {
 
 /// Whether a byte may stand in a field name: printable US-ASCII but the colon.
 #[must_use]
-pub fn is_ftext(byte: u8) -> bool {
+pub(crate) fn is_ftext(byte: u8) -> bool {
     matches!(byte, 33..=57 | 59..=126)
 }
 
