@@ -22,6 +22,9 @@ const SEARCHED: u32 = 4 << 20;
 /// The longest text. The host takes four times as much, which leaves room for the variables.
 const LONGEST: usize = 64 << 10;
 
+/// Letters and digits that a text must have to be looked for: shorter ones occur by chance.
+const FEWEST_LETTERS: usize = 20;
+
 /// The plugin, configured.
 pub struct Disclaimer {
     plain: Template,
@@ -47,9 +50,9 @@ pub struct Config {
     /// Line between the message and the text.
     #[serde(default)]
     separator: String,
-    /// Leave a message alone that already carries the text, its own or quoted.
-    #[serde(default = "yes")]
-    once: bool,
+    /// Leave a message alone that already carries the text, its own or quoted. Without: if the text can be told from
+    /// others.
+    once: Option<bool>,
     /// Name of a header field that marks the message.
     header: Option<String>,
     #[serde(default)]
@@ -83,10 +86,6 @@ enum Signed {
     Attach,
 }
 
-fn yes() -> bool {
-    true
-}
-
 impl Policy for Disclaimer {
     type Config = Config;
 
@@ -117,6 +116,13 @@ impl Policy for Disclaimer {
         if plain.is_some() && words.is_empty() {
             problems.add("/text", "must contain at least one letter or digit outside its variables");
         }
+        if plain.is_some() && config.once == Some(true) && words.len() < FEWEST_LETTERS {
+            let message = format!(
+                "needs a text of at least {FEWEST_LETTERS} letters and digits outside its variables, has {}",
+                words.len()
+            );
+            problems.add("/once", message);
+        }
         if config.separator.contains(['\r', '\n']) {
             problems.add("/separator", "must be one line");
         }
@@ -127,7 +133,7 @@ impl Policy for Disclaimer {
             html,
             position: config.position,
             separator: config.separator,
-            once: config.once.then_some(words),
+            once: (config.once != Some(false) && words.len() >= FEWEST_LETTERS).then_some(words),
             marker,
             signed: config.signed,
         })

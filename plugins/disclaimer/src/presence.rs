@@ -17,6 +17,11 @@ impl Words {
         self.0.is_empty()
     }
 
+    /// Letters and digits in all.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.chars().count()).sum()
+    }
+
     /// Whether all pieces are in `text`, in their order.
     pub(crate) fn are_in(&self, text: &str, html: bool) -> bool {
         let text = if html { letters_and_digits(&text_of_html(text)) } else { letters_and_digits(text) };

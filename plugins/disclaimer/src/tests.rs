@@ -55,6 +55,12 @@ fn a_reply_that_quotes_the_text_gets_no_second_one() {
 }
 
 #[test]
+fn a_short_text_is_not_looked_for() {
+    let decision = judge(&json!({"text": "Hello, {sender}"}), &mail("text/plain", "Hello, Bob\n"));
+    assert_eq!(skipped(&decision), None);
+}
+
+#[test]
 fn letters_with_accents_are_found_in_html() {
     let config = json!({"text": "Für Übermut gibt es heiße Öfen."});
     let html = "<P>F&uuml;r &#220;bermut gibt es hei&szlig;e &#xD6;fen.</P>";
@@ -100,6 +106,9 @@ fn every_problem_is_told_with_its_place() {
     for path in ["/text", "/html", "/separator", "/header"] {
         assert!(paths.contains(&path), "{problems:?}");
     }
+    let short = json!({"text": "Hello {sender}", "once": true});
+    let problems = testing::configure::<Disclaimer>(&short.to_string()).err().unwrap().into_list();
+    assert!(problems.iter().any(|problem| problem.path == "/once"), "{problems:?}");
     for text in ["", "-- ", "{sender}", "{{", "a { b", "a } b"] {
         let problems = testing::configure::<Disclaimer>(&json!({"text": text}).to_string()).err();
         let ok = problems.is_some_and(|problems| problems.into_list().iter().any(|problem| problem.path == "/text"));

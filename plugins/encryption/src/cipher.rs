@@ -13,11 +13,12 @@ pub(crate) const BLOCK_SIZE: usize = 16;
 pub(crate) const NONCE_SIZE: usize = 12;
 
 /// Encrypts in place, piece by piece. Every piece but the last must be a multiple of [`BLOCK_SIZE`].
+#[allow(clippy::large_enum_variant, reason = "there is one of it, for as long as a message is encrypted")]
 pub(crate) enum Cipher {
     /// CBC with the padding of RFC 5652 §6.3.
     Cbc(cbc::Encryptor<Aes256>),
     /// GCM, NIST SP 800-38D, without additional data.
-    Gcm(Box<Gcm>),
+    Gcm(Gcm),
 }
 
 /// GCM out of its parts, because the crates that have it whole want the whole content in memory.
@@ -47,7 +48,7 @@ impl Cipher {
         let mut counter = ctr::Ctr32BE::<Aes256>::new(key.into(), &first.into());
         // The first block of key stream masks the tag, the content gets the rest.
         counter.apply_keystream(&mut mask);
-        Self::Gcm(Box::new(Gcm { counter, hash: GHash::new(&hash_key), mask, bytes: 0 }))
+        Self::Gcm(Gcm { counter, hash: GHash::new(&hash_key), mask, bytes: 0 })
     }
 
     /// Size of `plain` bytes when encrypted, without the tag.
