@@ -100,7 +100,7 @@ fn marked(mut decision: Decision, settings: &Settings, message: &Message, report
         report.score,
         settings.tag,
         report.engine,
-        symbols.join(",\r\n\t"),
+        folded(&symbols),
     );
     decision = decision
         .add_header(&format!("{prefix}-Score"), format!("{:.1}", report.score))
@@ -141,6 +141,39 @@ fn capitalized(name: &str) -> String {
     letters.collect()
 }
 
+/// Names separated by commas, in lines of less than 78 characters where that is possible (RFC 5322 §2.1.1).
+fn folded(names: &[String]) -> String {
+    let mut text = String::new();
+    // "\ttests=" is on the first line.
+    let mut column: usize = 8 + 6;
+    for (index, name) in names.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+            column = column.saturating_add(1);
+            if column.saturating_add(name.len()) > 76 {
+                text.push_str("\r\n\t");
+                column = 8;
+            }
+        }
+        text.push_str(name);
+        column = column.saturating_add(name.len());
+    }
+    text
+}
+
 fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(70).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_folded_into_short_lines() {
+        let names: Vec<String> = (0..40).map(|index| format!("A_RULE_{index}")).collect();
+        let text = folded(&names);
+        assert!(text.lines().count() > 3 && text.lines().all(|line| line.len() <= 70), "{text}");
+        assert_eq!(text.replace("\r\n\t", ""), names.join(","));
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) fn scan(signatures: &Signatures, limits: &Limits, message: &Message) 
             break;
         }
         let place = InfectedPart { id: part.id, path: part.file_name };
-        match search.read_bounded(message.part_reader(part.id), None) {
+        match search.read_bounded(message.part_reader(part.id), u64::from(message.part_size(part.id)), None) {
             Contents::Whole(bytes) => search.object(&bytes, &place, 0),
             Contents::Stopped(limit) => search.limit(limit),
             Contents::Broken => search.report.unreadable = true,
@@ -32,6 +32,8 @@ pub(crate) fn scan(signatures: &Signatures, limits: &Limits, message: &Message) 
     }
     search.report
 }
+
+const NO_MEMORY: &str = "something does not fit into the stage's memory";
 
 struct Search<'a> {
     signatures: &'a Signatures,
@@ -83,8 +85,8 @@ impl Search<'_> {
                 Ok(member) if member.is_dir() => {}
                 Ok(member) => {
                     let inner = within(place, &member.name().unwrap_or_default());
-                    let packed = member.compressed_size();
-                    self.member(member, packed, &inner, depth);
+                    let (packed, size) = (member.compressed_size(), member.size());
+                    self.member(member, packed, size, &inner, depth);
                 }
                 Err(error) => self.closed_member(&error),
             }
@@ -99,8 +101,8 @@ impl Search<'_> {
             match read_zipfile_from_stream(&mut rest) {
                 Ok(Some(member)) => {
                     let inner = within(place, &member.name().unwrap_or_default());
-                    let packed = member.compressed_size();
-                    self.member(member, packed, &inner, depth);
+                    let (packed, size) = (member.compressed_size(), member.size());
+                    self.member(member, packed, size, &inner, depth);
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -114,11 +116,11 @@ impl Search<'_> {
     fn gzip(&mut self, bytes: &[u8], place: &InfectedPart, depth: u32) {
         let inner = within(place, "(gzip)");
         let packed = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.member(flate2::read::MultiGzDecoder::new(bytes), packed, &inner, depth);
+        self.member(flate2::read::MultiGzDecoder::new(bytes), packed, packed.saturating_mul(3), &inner, depth);
     }
 
-    fn member(&mut self, content: impl Read, packed: u64, place: &InfectedPart, depth: u32) {
-        match self.read_bounded(content, Some(packed)) {
+    fn member(&mut self, content: impl Read, packed: u64, size: u64, place: &InfectedPart, depth: u32) {
+        match self.read_bounded(content, size, Some(packed)) {
             Contents::Whole(bytes) => self.object(&bytes, place, depth.saturating_add(1)),
             Contents::Stopped(limit) => self.limit(limit),
             Contents::Broken => self.report.unreadable = true,
@@ -132,12 +134,17 @@ impl Search<'_> {
         }
     }
 
-    /// Reads to the end, or up to the first limit.
-    fn read_bounded(&mut self, content: impl Read, packed: Option<u64>) -> Contents {
+    /// Reads to the end, or up to the first limit. `size` is what it says to be, so that memory is taken once and not
+    /// in steps that double it; it may lie.
+    fn read_bounded(&mut self, content: impl Read, size: u64, packed: Option<u64>) -> Contents {
         let by_ratio =
             packed.map_or(u64::MAX, |packed| packed.saturating_mul(u64::from(self.limits.ratio)).max(ANY_RATIO_UP_TO));
         let allowed = self.limits.file_size.min(self.left).min(by_ratio);
         let mut bytes = Vec::new();
+        let wanted = usize::try_from(size.min(allowed).saturating_add(1)).unwrap_or(usize::MAX);
+        if bytes.try_reserve_exact(wanted).is_err() {
+            return Contents::Stopped(NO_MEMORY.to_owned());
+        }
         let outcome = content.take(allowed.saturating_add(1)).read_to_end(&mut bytes);
         let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let over = read > allowed;
@@ -151,9 +158,7 @@ impl Search<'_> {
                 Contents::Stopped(format!("all together is larger than {} bytes", self.limits.total_size))
             }
             _ if over => Contents::Stopped(format!("something is larger than {} bytes", self.limits.file_size)),
-            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                Contents::Stopped("something does not fit into the stage's memory".to_owned())
-            }
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Contents::Stopped(NO_MEMORY.to_owned()),
             // What could be read of a damaged member is scanned: other unpackers may give the same to the reader.
             Err(_) if bytes.is_empty() => Contents::Broken,
             Err(_) => {
