@@ -1,0 +1,14 @@
+//! What wasmtime makes of `wit/`: one module per interface. Exports are looked up interface by interface, so that a
+//! component may export any subset of what the world below names.
+
+#![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from wit/, which has the documentation")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "full-plugin",
+    imports: {
+        "wasmilter:policy/services": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+});

@@ -1,0 +1,140 @@
+//! What the host keeps for one instance while it is called: the message at hand, what was used, what is open.
+
+use crate::{capabilities::wasi::Wasi, failure::Stop, limiter::MemoryLimiter, stage::Stage};
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc};
+use wasmilter_message::{
+    body::BodyWriter,
+    deadline::Deadline,
+    message::{ParsedMessage, Transaction},
+    service::Connection,
+};
+use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
+
+/// The data of a store: what the functions in `capabilities/` work on.
+pub(crate) struct Call {
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) phase: Phase,
+    pub(crate) message: Arc<ParsedMessage>,
+    pub(crate) deadline: Deadline,
+    pub(crate) usage: Usage,
+    /// By id; None once it was taken for the decision.
+    pub(crate) blobs: Vec<Blob>,
+    pub(crate) streams: BTreeMap<u32, Box<dyn Connection>>,
+    pub(crate) memory: MemoryLimiter,
+    /// Made when the guest calls WASI first; most never do.
+    pub(crate) wasi: Option<Box<Wasi>>,
+}
+
+/// What the guest is being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// `lifecycle.describe`: calls no import.
+    Describe,
+    /// Being instantiated or `lifecycle.configure`; `touched` says whether it called an import.
+    Configure {
+        /// Whether an import was called, so that the memory may refer to something outside of it.
+        touched: bool,
+    },
+    /// A message or a hook.
+    Judge,
+}
+
+/// What a call has used of its limits.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) host_calls: u64,
+    pub(crate) output_bytes: u64,
+    pub(crate) log_lines: u32,
+    pub(crate) service_bytes: u64,
+    pub(crate) streams_opened: u32,
+}
+
+/// Content that the guest is writing.
+pub(crate) enum Blob {
+    /// Still open.
+    Writing(Box<dyn BodyWriter>),
+    /// Ended, because the decision names it.
+    Written(Bytes),
+    /// Could not be ended.
+    Lost(String),
+}
+
+impl Call {
+    pub(crate) fn new(stage: Arc<Stage>, phase: Phase, deadline: Deadline) -> Self {
+        let memory = MemoryLimiter::new(stage.limits.memory);
+        Self {
+            stage,
+            phase,
+            message: Arc::new(ParsedMessage::without_content(Transaction::default())),
+            deadline,
+            usage: Usage::default(),
+            blobs: Vec::new(),
+            streams: BTreeMap::new(),
+            memory,
+            wasi: None,
+        }
+    }
+
+    /// Makes ready for a message: nothing of an earlier one is left.
+    pub(crate) fn begin(&mut self, message: Arc<ParsedMessage>, deadline: Deadline) {
+        self.phase = Phase::Judge;
+        self.message = message;
+        self.deadline = deadline;
+        self.usage = Usage::default();
+        self.memory.forget();
+    }
+
+    /// Lets go of everything that belonged to the message.
+    pub(crate) fn end(&mut self) {
+        self.message = Arc::new(ParsedMessage::without_content(Transaction::default()));
+        self.blobs.clear();
+        self.streams.clear();
+    }
+
+    /// Every imported function begins with this: it counts, and it knows when the guest may not call anything.
+    ///
+    /// # Errors
+    /// The limit, or that this is not the time.
+    pub(crate) fn charge(&mut self) -> wasmtime::Result<()> {
+        match &mut self.phase {
+            Phase::Describe => {
+                return Err(Stop::Misuse("describe must not call imports".to_owned()).into());
+            }
+            Phase::Configure { touched } => *touched = true,
+            Phase::Judge => {}
+        }
+        let limits = self.stage.limits;
+        if limits.one_more_call(&mut self.usage) {
+            Ok(())
+        } else {
+            Err(Stop::Limit { what: "calls of the host", limit: limits.host_calls }.into())
+        }
+    }
+
+    /// Whether an import was called while the guest was configured.
+    pub(crate) fn touched(&self) -> bool {
+        self.phase == Phase::Configure { touched: true }
+    }
+}
+
+/// A store for one instance, with every bound that a call has.
+pub(crate) fn store(engine: &Engine, call: Call) -> Store<Call> {
+    let inline_bytes = call.stage.limits.inline_bytes;
+    let mut store = Store::new(engine, call);
+    store.limiter(|call| &mut call.memory);
+    store.set_hostcall_fuel(inline_bytes);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(on_tick);
+    store
+}
+
+/// Called at every tick of the clock while the guest runs: ends it after its deadline, and otherwise lets others have
+/// the thread. `yield_now` of tokio and not wasmtime's own way of yielding, which starves the arbiter's other work.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is wasmtime's")]
+fn on_tick(store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
+    if store.data().deadline.passed() {
+        return Err(Stop::Expired.into());
+    }
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+}

@@ -1,0 +1,270 @@
+//! A component that was compiled and looked at, and that no stage has configured yet.
+
+use crate::{
+    bindings::exports::wasmilter::policy::lifecycle,
+    call::{self, Call, Phase},
+    capabilities::{self, Need},
+    convert,
+    failure::classify,
+    sandbox::Sandbox,
+    stage::{Limits, Stage},
+    workshop,
+};
+use serde::Serialize;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use wasmilter_message::{
+    deadline::Deadline,
+    failure::Failure,
+    grants::Grants,
+    judge::{BoxFuture, Needs},
+    policy::PluginInfo,
+    service::{Connection, ServiceError, Services},
+};
+
+/// How long `describe` may take, everything included but compilation.
+const DESCRIBE: Duration = Duration::from_secs(10);
+
+/// How a WebAssembly file begins: magic, version, layer (WebAssembly component model, binary format).
+const MAGIC: &[u8] = b"\0asm";
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// A compiled component. Cheap to clone.
+#[derive(Clone)]
+pub struct Component(Arc<Loaded>);
+
+struct Loaded {
+    bytes: Vec<u8>,
+    compiled: wasmtime::component::Component,
+    inspection: Inspection,
+}
+
+/// What a component is, as `wasmilter plugin inspect` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// How the plugin presents itself.
+    pub info: PluginInfo,
+    /// Which hooks it exports, and which parts of the message it can look at.
+    pub phases: Needs,
+    /// Exported interfaces.
+    pub exports: Vec<String>,
+    /// Imported interfaces.
+    pub imports: Vec<String>,
+    /// Grants without which it is refused, by its imports.
+    pub needs_grants: Vec<String>,
+    /// Grants that it can do without, by its imports: what was not granted is denied when it asks.
+    pub optional_grants: Vec<String>,
+    /// Imports that this host does not have; such a plugin is always refused.
+    pub unknown_imports: Vec<String>,
+    /// Size of the component in bytes.
+    pub size: u64,
+}
+
+/// Why a component could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("reading {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not WebAssembly at all.
+    #[error("{name} is no WebAssembly file")]
+    NotWasm {
+        /// The plugin as it was named.
+        name: String,
+    },
+    /// A core module, which says nothing of its interfaces.
+    #[error("{name} is a WebAssembly module; a plugin must be a component (`wasmilter plugin build` makes one)")]
+    Module {
+        /// The plugin as it was named.
+        name: String,
+    },
+    /// Not valid, or it uses what the sandbox does not have.
+    #[error("{name} is no component that can run here: {reason}")]
+    Invalid {
+        /// The plugin as it was named.
+        name: String,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// A component, but not one of ours.
+    #[error("{name} is no plugin: it does not export {missing}")]
+    NotAPlugin {
+        /// The plugin as it was named.
+        name: String,
+        /// The interface.
+        missing: &'static str,
+    },
+    /// It did not say who it is.
+    #[error("{name} could not describe itself: {failure}")]
+    Describe {
+        /// The plugin as it was named.
+        name: String,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+impl Sandbox {
+    /// Loads a component from a file: compiles it, or takes the compiled code from the cache, and asks it who it is.
+    /// Blocks, for seconds when a big component is compiled; may be called inside or outside of a runtime.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(&self, path: &Path) -> Result<Component, LoadError> {
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        self.load_bytes(&path.display().to_string(), &bytes)
+    }
+
+    /// Loads a component from memory; `name` is for messages. Blocks like [`Sandbox::load`].
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+        if bytes.starts_with(MODULE) {
+            return Err(LoadError::Module { name: name.to_owned() });
+        }
+        if !bytes.starts_with(MAGIC) {
+            return Err(LoadError::NotWasm { name: name.to_owned() });
+        }
+        let loaded = workshop::run(|| load(self, name, bytes));
+        loaded.unwrap_or_else(|reason| Err(LoadError::Invalid { name: name.to_owned(), reason }))
+    }
+}
+
+impl Component {
+    /// What it is.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        &self.0.inspection
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    pub(crate) fn compiled(&self) -> &wasmtime::component::Component {
+        &self.0.compiled
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Component").field(&self.0.inspection).finish()
+    }
+}
+
+async fn load(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+    let invalid = |error: wasmtime::Error| LoadError::Invalid { name: name.to_owned(), reason: format!("{error:#}") };
+    let compiled = sandbox.compile(bytes).map_err(invalid)?;
+    let ty = compiled.component_type();
+    let imports: Vec<String> = ty.imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+    let exports: Vec<String> = ty.exports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+    let info = describe(sandbox, name, &compiled).await?;
+    let phases = phases(&imports, &exports);
+    if phases == (Needs { headers: phases.headers, body: phases.body, ..Needs::default() }) {
+        let missing = "message-policy or any of on-connect, on-helo, on-mail, on-rcpt";
+        return Err(LoadError::NotAPlugin { name: name.to_owned(), missing });
+    }
+    let mut inspection = Inspection {
+        info,
+        phases,
+        exports,
+        needs_grants: Vec::new(),
+        optional_grants: Vec::new(),
+        unknown_imports: Vec::new(),
+        imports: Vec::new(),
+        size: bytes.len() as u64,
+    };
+    for import in imports {
+        match capabilities::need(&import) {
+            Some(Need::Free) => {}
+            Some(Need::Grant(grant)) => add_once(&mut inspection.needs_grants, grant),
+            Some(Need::Optional(grant)) => add_once(&mut inspection.optional_grants, grant),
+            None => inspection.unknown_imports.push(import.clone()),
+        }
+        inspection.imports.push(import);
+    }
+    Ok(Component(Arc::new(Loaded { bytes: bytes.to_owned(), compiled, inspection })))
+}
+
+fn add_once(grants: &mut Vec<String>, grant: &str) {
+    if !grants.iter().any(|known| known == grant) {
+        grants.push(grant.to_owned());
+    }
+}
+
+/// What the host has to ask of the MTA for a plugin with these imports and exports. Every plugin that judges messages may
+/// change header fields, whether it reads them or not.
+fn phases(imports: &[String], exports: &[String]) -> Needs {
+    let exported = |interface| exports.iter().any(|export| capabilities::is_export(export, interface));
+    let imported = |interface| imports.iter().any(|import| capabilities::is(import, interface));
+    let message = exported("message-policy");
+    let body = message && (imported("parts") || imported("raw"));
+    Needs {
+        connect: exported("on-connect"),
+        helo: exported("on-helo"),
+        mail: exported("on-mail"),
+        rcpt: exported("on-rcpt"),
+        message,
+        headers: message,
+        body,
+    }
+}
+
+/// Asks the component who it is, with every import a trap.
+async fn describe(
+    sandbox: &Sandbox,
+    name: &str,
+    compiled: &wasmtime::component::Component,
+) -> Result<PluginInfo, LoadError> {
+    let stage = Arc::new(Stage {
+        name: name.into(),
+        grants: Grants::default(),
+        limits: Limits { memory: sandbox.memory_max(), ..Limits::default() },
+        services: Arc::new(NoServices),
+        bodies: sandbox.bodies(),
+    });
+    let call = Call::new(stage, Phase::Describe, Deadline::after(DESCRIBE));
+    let mut store = call::store(sandbox.engine(), call);
+    let _running = sandbox.run_clock();
+    let described = async {
+        let mut linker = wasmtime::component::Linker::new(sandbox.engine());
+        capabilities::wasi::add_to_linker(&mut linker)?;
+        linker.define_unknown_imports_as_traps(compiled)?;
+        let instance = linker.instantiate_pre(compiled)?;
+        let Ok(indices) = lifecycle::GuestIndices::new(&instance) else { return Ok(None) };
+        let instance = instance.instantiate_async(&mut store).await?;
+        indices.load(&mut store, &instance)?.call_describe(&mut store).await.map(Some)
+    };
+    let described = tokio::time::timeout(DESCRIBE, described).await;
+    let described = described.unwrap_or_else(|_| Err(crate::failure::Stop::Expired.into()));
+    match described {
+        Ok(Some(info)) => Ok(convert::info(info)),
+        Ok(None) => Err(LoadError::NotAPlugin { name: name.to_owned(), missing: "lifecycle" }),
+        Err(error) => {
+            Err(LoadError::Describe { name: name.to_owned(), failure: classify(&error, &store.data().memory) })
+        }
+    }
+}
+
+/// For a component that no stage uses yet.
+struct NoServices;
+
+impl Services for NoServices {
+    fn open<'a>(
+        &'a self,
+        _service: &'a str,
+        _deadline: Deadline,
+    ) -> BoxFuture<'a, Result<Box<dyn Connection>, ServiceError>> {
+        Box::pin(async { Err(ServiceError::Denied) })
+    }
+}

@@ -1,0 +1,102 @@
+//! From what wasmtime reports to the one kind of failure that it is.
+
+use crate::limiter::MemoryLimiter;
+use wasmilter_message::failure::{Cause, Failure};
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+/// Longest detail of a failure, in bytes; a guest may have written it.
+const DETAIL: usize = 300;
+
+/// Why the host ended a call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    /// The deadline passed while the guest ran.
+    #[error("deadline passed")]
+    Expired,
+    /// A limit of the stage.
+    #[error("limit passed: {what}, at most {limit}")]
+    Limit {
+        /// What of.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// A function was called that must not be called now, or with arguments that it does not take.
+    #[error("{0}")]
+    Misuse(String),
+}
+
+/// The failure that `error`, returned by a call of a guest, stands for.
+pub(crate) fn classify(error: &wasmtime::Error, memory: &MemoryLimiter) -> Failure {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        let cause = match stop {
+            Stop::Expired => Cause::Timeout,
+            Stop::Limit { .. } => Cause::Limit,
+            Stop::Misuse(_) => Cause::Trap,
+        };
+        return Failure::new(cause, one_line(&stop.to_string()));
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Failure::new(Cause::Overload, "all slots of the sandbox are taken");
+    }
+    if let Some(wanted) = memory.denied() {
+        let limit = memory.limit();
+        return Failure::new(Cause::Memory, format!("wanted {wanted} bytes of memory, at most {limit}"));
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return Failure::new(Cause::Trap, one_line(&trap.to_string()));
+    }
+    let words = format!("{:#}", error.root_cause());
+    // wasmtime keeps the type of this error to itself.
+    if words.contains("fuel allocated for hostcalls") {
+        return Failure::new(Cause::Limit, "limit passed: bytes handed over in one piece");
+    }
+    Failure::new(Cause::Trap, one_line(&words))
+}
+
+/// `text` made fit for a log line: printable, and not long.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for character in text.chars() {
+        if line.len() >= DETAIL {
+            line.push('…');
+            break;
+        }
+        line.push(if character.is_control() { ' ' } else { character });
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(error: impl Into<wasmtime::Error>) -> Cause {
+        classify(&error.into(), &MemoryLimiter::new(1)).cause
+    }
+
+    #[test]
+    fn each_error_has_its_cause() {
+        assert_eq!(cause(Stop::Expired), Cause::Timeout);
+        assert_eq!(cause(Stop::Limit { what: "x", limit: 1 }), Cause::Limit);
+        assert_eq!(cause(Stop::Misuse("x".to_owned())), Cause::Trap);
+        assert_eq!(cause(Trap::UnreachableCodeReached), Cause::Trap);
+        assert_eq!(cause(wasmtime::Error::msg("anything else")), Cause::Trap);
+        let wrapped = wasmtime::Error::from(Stop::Expired).context("while calling");
+        assert_eq!(cause(wrapped), Cause::Timeout);
+    }
+
+    #[test]
+    fn a_refused_growth_explains_the_trap_that_follows() {
+        use wasmtime::ResourceLimiter;
+        let mut memory = MemoryLimiter::new(100);
+        assert!(!memory.memory_growing(0, 101, None).unwrap());
+        assert_eq!(classify(&Trap::UnreachableCodeReached.into(), &memory).cause, Cause::Memory);
+    }
+
+    #[test]
+    fn details_are_one_short_line() {
+        assert_eq!(one_line("a\r\nb\0c"), "a  b c");
+        assert!(one_line(&"ä".repeat(1000)).len() < 310);
+    }
+}

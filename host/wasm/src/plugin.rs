@@ -1,0 +1,303 @@
+//! A plugin that is loaded and configured, and the life of one call.
+
+use crate::{
+    bindings::{
+        exports::wasmilter::policy::{lifecycle, message_policy, on_connect, on_helo, on_mail, on_rcpt},
+        wasmilter::policy::{hook_types, types},
+    },
+    call::{self, Call, Phase},
+    capabilities, convert,
+    failure::{Stop, classify},
+    sandbox::Sandbox,
+    stage::{Isolation, Stage},
+};
+use serde::Serialize;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::OwnedSemaphorePermit;
+use wasmilter_message::{
+    deadline::Deadline,
+    decision::{Decision, HookDecision},
+    failure::{Cause, Failure},
+    judge::{BoxFuture, Hook, Needs},
+    message::ParsedMessage,
+    policy::{PluginInfo, Policy},
+};
+use wasmtime::{
+    Store,
+    component::{Instance, InstancePre},
+};
+
+/// A component, configured for one stage. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugin(Arc<Prepared>);
+
+/// Where an instance begins that meets a message. Shown in the log and by `wasmilter check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedFrom {
+    /// Fresh, from the memory that `configure` left.
+    Snapshot,
+    /// Fresh, and configured for every message: a snapshot could not be taken.
+    Plain,
+    /// Reused (`isolation = "worker"`).
+    Worker,
+}
+
+impl StartedFrom {
+    /// Its name in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Plain => "plain",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+pub(crate) struct Prepared {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) info: PluginInfo,
+    pub(crate) needs: Needs,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) image: Image,
+    pub(crate) pre: InstancePre<Call>,
+    pub(crate) exports: Exports,
+    pub(crate) isolation: Isolation,
+    pub(crate) started_from: StartedFrom,
+    /// Instances that wait for their next message; with [`Isolation::Worker`] only.
+    pub(crate) idle: Mutex<Vec<Waiting>>,
+}
+
+/// What a new instance needs before it can judge.
+pub(crate) enum Image {
+    /// Nothing: its memory is the snapshot.
+    Configured,
+    /// To be configured.
+    Plain { config: String },
+}
+
+/// Where the exported functions are in the component.
+pub(crate) struct Exports {
+    lifecycle: lifecycle::GuestIndices,
+    message: Option<message_policy::GuestIndices>,
+    connect: Option<on_connect::GuestIndices>,
+    helo: Option<on_helo::GuestIndices>,
+    mail: Option<on_mail::GuestIndices>,
+    rcpt: Option<on_rcpt::GuestIndices>,
+}
+
+/// An instance and how many messages it has judged.
+pub(crate) struct Worker {
+    store: Store<Call>,
+    instance: Instance,
+    judged: u32,
+}
+
+/// A worker between two messages, and the room that it takes.
+pub(crate) struct Waiting {
+    worker: Worker,
+    _room: OwnedSemaphorePermit,
+}
+
+enum Question {
+    Decide,
+    Hook(Hook),
+}
+
+enum Answer {
+    Decision(Decision),
+    Hook(HookDecision),
+}
+
+impl Plugin {
+    pub(crate) fn new(prepared: Prepared) -> Self {
+        Self(Arc::new(prepared))
+    }
+
+    /// Where an instance begins that meets a message.
+    #[must_use]
+    pub fn started_from(&self) -> StartedFrom {
+        self.0.started_from
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("stage", &self.0.stage.name)
+            .field("info", &self.0.info)
+            .field("started_from", &self.0.started_from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Policy for Plugin {
+    fn info(&self) -> &PluginInfo {
+        &self.0.info
+    }
+
+    fn needs(&self) -> Needs {
+        self.0.needs
+    }
+
+    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Result<Decision, Failure>> {
+        Box::pin(async move {
+            match self.0.ask(Question::Decide, message, deadline).await? {
+                Answer::Decision(decision) => Ok(decision),
+                Answer::Hook(_) => Err(Failure::new(Cause::Refused, "answered a hook in place of a message")),
+            }
+        })
+    }
+
+    fn hook(
+        &self,
+        hook: Hook,
+        so_far: Arc<ParsedMessage>,
+        deadline: Deadline,
+    ) -> BoxFuture<'_, Result<HookDecision, Failure>> {
+        Box::pin(async move {
+            match self.0.ask(Question::Hook(hook), so_far, deadline).await? {
+                Answer::Hook(decision) => Ok(decision),
+                Answer::Decision(_) => Err(Failure::new(Cause::Refused, "judged a message in place of a hook")),
+            }
+        })
+    }
+}
+
+impl Prepared {
+    /// The life of one call: slot, instance, question, answer, and the instance dropped or kept for the next message.
+    ///
+    /// Bounded twice: the clock ends a guest that computes past the deadline, even where timers are late; the timer
+    /// ends one that waits for the host. A future that is dropped takes its instance with it.
+    async fn ask(
+        &self,
+        question: Question,
+        message: Arc<ParsedMessage>,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        if deadline.passed() {
+            return Err(Failure::new(Cause::Deadline, "the deadline passed before the plugin was called"));
+        }
+        let _slot = self.sandbox.enter()?;
+        let call = async {
+            let mut worker = match self.waiting() {
+                Some(worker) => worker,
+                None => self.start(deadline).await?,
+            };
+            worker.store.data_mut().begin(message, deadline);
+            let answer = self.put(question, &mut worker).await?;
+            worker.store.data_mut().end();
+            Ok((answer, worker))
+        };
+        let (answer, worker) = match tokio::time::timeout_at(deadline.instant().into(), call).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(Failure::new(Cause::Timeout, Stop::Expired.to_string())),
+        };
+        self.keep(worker);
+        Ok(answer)
+    }
+
+    /// A worker that waits for a message.
+    fn waiting(&self) -> Option<Worker> {
+        if self.isolation == Isolation::Message {
+            return None;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop().map(|waiting| waiting.worker)
+    }
+
+    /// A new instance, configured.
+    async fn start(&self, deadline: Deadline) -> Result<Worker, Failure> {
+        let call = Call::new(Arc::clone(&self.stage), Phase::Configure { touched: false }, deadline);
+        let mut store = call::store(self.sandbox.engine(), call);
+        let started = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            if let Image::Plain { config } = &self.image {
+                let guest = self.exports.lifecycle.load(&mut store, &instance)?;
+                return Ok((instance, guest.call_configure(&mut store, config).await?));
+            }
+            Ok((instance, Ok(())))
+        };
+        match started.await {
+            Ok((instance, Ok(()))) => Ok(Worker { store, instance, judged: 0 }),
+            Ok((_, Err(problems))) => {
+                let detail = format!("rejected its configuration with {} problems", problems.len());
+                Err(Failure::new(Cause::Configure, detail))
+            }
+            Err(error) => Err(classify(&error, &store.data().memory)),
+        }
+    }
+
+    /// Asks the guest and converts what it answers.
+    async fn put(&self, question: Question, worker: &mut Worker) -> Result<Answer, Failure> {
+        let Worker { store, instance, .. } = worker;
+        let answered = self.exports.call(question, store, instance).await;
+        match answered {
+            Ok(Raw::Decision(answer)) => convert::decision(answer, store.data_mut()).map(Answer::Decision),
+            Ok(Raw::Hook(answer)) => convert::hook_decision(answer, store.data()).map(Answer::Hook),
+            Err(error) => Err(classify(&error, &store.data().memory)),
+        }
+    }
+
+    /// Keeps a worker for its next message, when it may have one and there is room to wait.
+    fn keep(&self, mut worker: Worker) {
+        let Isolation::Worker { messages } = self.isolation else { return };
+        worker.judged = worker.judged.saturating_add(1);
+        if worker.judged < messages
+            && let Some(room) = self.sandbox.room_to_wait()
+        {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(Waiting { worker, _room: room });
+        }
+    }
+}
+
+/// What the guest answered, as wasmtime gives it.
+enum Raw {
+    Decision(Result<message_policy::Decision, types::Failure>),
+    Hook(Result<hook_types::HookDecision, types::Failure>),
+}
+
+impl Exports {
+    /// Looks up what `phases` says is exported, and checks its types.
+    pub(crate) fn find(pre: &InstancePre<Call>, phases: Needs) -> wasmtime::Result<Self> {
+        Ok(Self {
+            lifecycle: lifecycle::GuestIndices::new(pre)?,
+            message: phases.message.then(|| message_policy::GuestIndices::new(pre)).transpose()?,
+            connect: phases.connect.then(|| on_connect::GuestIndices::new(pre)).transpose()?,
+            helo: phases.helo.then(|| on_helo::GuestIndices::new(pre)).transpose()?,
+            mail: phases.mail.then(|| on_mail::GuestIndices::new(pre)).transpose()?,
+            rcpt: phases.rcpt.then(|| on_rcpt::GuestIndices::new(pre)).transpose()?,
+        })
+    }
+
+    async fn call(&self, question: Question, store: &mut Store<Call>, instance: &Instance) -> wasmtime::Result<Raw> {
+        let absent = || Stop::Misuse("the plugin does not export what it was asked".to_owned());
+        Ok(match question {
+            Question::Decide => {
+                let guest = self.message.as_ref().ok_or_else(absent)?.load(&mut *store, instance)?;
+                Raw::Decision(guest.call_decide(store).await?)
+            }
+            Question::Hook(Hook::Connect) => {
+                let guest = self.connect.as_ref().ok_or_else(absent)?.load(&mut *store, instance)?;
+                Raw::Hook(guest.call_connect(store).await?)
+            }
+            Question::Hook(Hook::Helo) => {
+                let guest = self.helo.as_ref().ok_or_else(absent)?.load(&mut *store, instance)?;
+                Raw::Hook(guest.call_helo(store).await?)
+            }
+            Question::Hook(Hook::Mail) => {
+                let guest = self.mail.as_ref().ok_or_else(absent)?.load(&mut *store, instance)?;
+                Raw::Hook(guest.call_mail(store).await?)
+            }
+            Question::Hook(Hook::Rcpt(recipient)) => {
+                let guest = self.rcpt.as_ref().ok_or_else(absent)?.load(&mut *store, instance)?;
+                Raw::Hook(guest.call_rcpt(store, &capabilities::mailbox(&recipient)).await?)
+            }
+        })
+    }
+}
