@@ -1,1 +1,18 @@
-//! TODO
+//! The composition root: reads the configuration, builds every part of the daemon and introduces them to each other, runs
+//! and stops them. The page to read first is [`App::build`](app::App::build).
+//!
+//! Invariant: nothing here knows what is inside a message. What a part does is in its own crate.
+
+pub mod app;
+mod bundled;
+pub mod config;
+mod descriptors;
+pub mod inspect;
+pub mod metrics;
+pub mod serve;
+pub mod shutdown;
+pub mod stages;
+pub mod telemetry;
+pub mod trial;
+
+pub use app::{App, BuildError};

@@ -1,0 +1,511 @@
+//! The configuration file: what it may say, what each value changes, and what it is when nothing is said.
+//!
+//! Reading has two steps. [`Config::parse`] looks at the text alone. [`crate::stages::prepare`] then looks at what the text
+//! names: plugins, files, conditions, the plugins' own settings. Both note every mistake and go on, so that people hear
+//! of all of them at once.
+
+pub mod diagnostic;
+pub(crate) mod expand;
+mod reader;
+pub mod settings;
+pub mod source;
+pub mod units;
+
+use crate::config::{
+    diagnostic::Diagnostics,
+    reader::Reader,
+    settings::Settings,
+    source::{Located, Source, Spot},
+};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use toml::de::DeTable;
+use wasmilter_message::grants::Grants;
+use wasmilter_milter::Address;
+use wasmilter_pipeline::{Mode, OnFailure};
+use wasmilter_services::ServiceAddress;
+use wasmilter_wasm::Isolation;
+
+pub(crate) use reader::nearest;
+
+/// `wasmilter.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file.
+    pub source: Source,
+    /// `[milter]`: where mail servers connect.
+    pub milter: Milter,
+    /// `[admin]`: the HTTP address for metrics and health. None: no such address.
+    pub admin: Option<Admin>,
+    /// `[limits]`: what the host takes on at once.
+    pub limits: Limits,
+    /// `[services.NAME]`: network services that stages can be granted.
+    pub services: BTreeMap<String, Service>,
+    /// `[plugins]`: where bundled plugins are found.
+    pub plugins: Plugins,
+    /// `[sandbox]`: how plugins are run.
+    pub sandbox: Sandbox,
+    /// `[spool]`: where large bodies are kept while in flight.
+    pub spool: Spool,
+    /// `[log]`: the host's log.
+    pub log: Log,
+    /// `[[stage]]`, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// `[milter]`.
+#[derive(Debug, Clone)]
+pub struct Milter {
+    /// `listen`: one address or a list: `unix:/path`, `inet:HOST:PORT`, `inet6:[HOST]:PORT`, also Sendmail's `inet:PORT@HOST`. Required.
+    pub listen: Vec<Located<Address>>,
+    /// `idle_timeout`: a mail server's connection that says nothing for so long is closed. Default `"7210s"`, as libmilter
+    /// has it; keep it above the mail server's own limits.
+    pub idle_timeout: Duration,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// `listen`: IP address and port. It shows numbers, no mail; still, keep it where only monitoring can reach it.
+    pub listen: Located<SocketAddr>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `in_flight`: messages judged at once; the sender of one more is told to come again later. Default 256.
+    pub in_flight: u32,
+    /// `message_deadline`: time for all stages together; afterwards a temporary failure. Default `"60s"`. Keep it under the
+    /// mail server's time limit (Postfix `milter_content_timeout`: 300 s).
+    pub message_deadline: Duration,
+    /// `message_size`: larger messages are refused for good. Default `"100MB"`.
+    pub message_size: u64,
+    /// `body_in_memory`: larger bodies go to a file in the spool directory. Default `"1MB"`.
+    pub body_in_memory: u64,
+    /// `workers`: threads that judge messages. Default: the processor's cores.
+    pub workers: u32,
+    /// `shutdown`: time for messages in flight when the daemon is told to stop. Default `"30s"`.
+    pub shutdown: Duration,
+}
+
+/// `[services.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// `address`: `unix:/path` or `HOST:PORT` (also `inet:HOST:PORT`). Required.
+    pub address: ServiceAddress,
+    /// `timeout`: for connecting and for each read or write. Default `"30s"`.
+    pub timeout: Duration,
+    /// `connections`: open at once; one more waits. Default 16.
+    pub connections: u32,
+}
+
+/// `[plugins]`.
+#[derive(Debug, Clone, Default)]
+pub struct Plugins {
+    /// `directory`: searched first for plugins that are named without a path. Relative to the file.
+    pub directory: Option<PathBuf>,
+}
+
+/// `[sandbox]`.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// `cache`: directory for compiled plugins; without it every start compiles anew. Default: `$CACHE_DIRECTORY`, otherwise
+    /// `$XDG_CACHE_HOME/wasmilter`, otherwise `~/.cache/wasmilter`, otherwise `/var/cache/wasmilter`.
+    pub cache: PathBuf,
+}
+
+/// `[spool]`.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    /// `directory`: for bodies past `limits.body_in_memory`; files there have no name and vanish with the process. Default:
+    /// the system's directory for temporary files.
+    pub directory: Option<Located<PathBuf>>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// `format`: `text` or `json`, one object a line. Default `text`.
+    pub format: LogFormat,
+    /// `level`: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,wasmilter_milter=debug`. Overridden by
+    /// the environment: `WASMILTER_LOG`, then `RUST_LOG`. Default `info`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[[stage]]`: one step of the pipeline.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Where it was written.
+    pub at: Spot,
+    /// `name`: unique; lower case letters, digits, `-`, `_`. In metrics, logs and the names of facts. Required.
+    pub name: String,
+    /// `plugin`: a bundled plugin's name, or a path to a .wasm file, relative to the configuration file. Required; None when
+    /// it was wrong.
+    pub plugin: Option<Located<String>>,
+    /// `when`: the stage runs only if this condition holds.
+    pub when: Option<Located<String>>,
+    /// `unless`: the stage runs only if this condition does not hold; with both, `when` is looked at first.
+    pub unless: Option<Located<String>>,
+    /// `timeout`: for one call of the plugin; afterwards `on_failure`. Default `"10s"`.
+    pub timeout: Duration,
+    /// `memory`: the most that one instance can use. Default `"64MB"`.
+    pub memory: u64,
+    /// `concurrency`: calls at once; one more waits. Default 16.
+    pub concurrency: u32,
+    /// `isolation`: `message`, a fresh instance for every message, or `worker`, an instance that is used again, for up
+    /// to 1000 messages and until its first failure. Default `message`.
+    pub isolation: Isolation,
+    /// `on_failure`: what happens to a message that the plugin gave no decision on: `tempfail`, `skip` (the next stage goes on),
+    /// `reject`, `quarantine`, `accept`. Default `tempfail`.
+    pub on_failure: OnFailure,
+    /// `mode`: `enforce`, or `shadow`: what the stage says is recorded and nothing is done. Default `enforce`.
+    pub mode: Mode,
+    /// `grants`: what the plugin may reach: `body`, `recipients`, `set-client`, `clock`, `random`, `service:NAME`. Default none.
+    pub grants: Grants,
+    /// Where `grants` was written; where the stage was, without it.
+    pub grants_at: Spot,
+    /// `[stage.config]`: the plugin's own settings.
+    pub config: Settings,
+}
+
+impl Config {
+    /// Reads a file and looks at its text.
+    ///
+    /// # Errors
+    /// The mistakes of the text; one that says so when the file can not be read.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        let (config, mistakes) = Self::parse(&Source::read(path)?);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// Looks at the text alone: opens no file, no plugin, no socket. Whatever the text says there is a configuration, with
+    /// defaults in the place of mistakes, so that later checks can go on; it must not be run when there are mistakes.
+    #[must_use]
+    pub fn parse(source: &Source) -> (Self, Diagnostics) {
+        let (document, syntax) = DeTable::parse_recoverable(source.text());
+        let problems = RefCell::new(Diagnostics::none(source.clone()));
+        let whole = Spot { key: String::new(), span: 0..0 };
+        let mut root = Reader::new(Some(document.get_ref()), whole, &problems);
+
+        let limits = Limits::read(root.table("limits"));
+        let (services, named) = read_services(&mut root);
+        let config = Self {
+            milter: Milter::read(root.table("milter")),
+            admin: Admin::read(root.table("admin")),
+            services,
+            plugins: Plugins::read(root.table("plugins"), source),
+            sandbox: Sandbox::read(root.table("sandbox"), source),
+            spool: Spool::read(root.table("spool"), source),
+            log: Log::read(root.table("log")),
+            stages: read_stages(&mut root, &named),
+            source: source.clone(),
+            limits,
+        };
+        root.finish();
+        let problems = problems.into_inner();
+        let problems = if syntax.is_empty() { problems } else { of_syntax(source, &syntax) };
+        (config, problems)
+    }
+}
+
+impl Config {
+    /// The place of a key that was not written: the file as a whole.
+    pub(crate) fn spot_of_whole(key: &str) -> Spot {
+        Spot { key: key.to_owned(), span: 0..0 }
+    }
+}
+
+/// With broken syntax the rest of the file may have been read as something else: only the syntax is worth talking about.
+fn of_syntax(source: &Source, errors: &[toml::de::Error]) -> Diagnostics {
+    let mut problems = Diagnostics::none(source.clone());
+    for error in errors {
+        let at = Spot { key: String::new(), span: error.span().unwrap_or(0..0) };
+        problems.add(&at, format!("not TOML: {}", error.message().trim().replace('\n', ", ")), None);
+    }
+    problems
+}
+
+impl Milter {
+    fn read(mut table: Reader<'_>) -> Self {
+        let listen = match table.texts("listen", true) {
+            Some(texts) if texts.is_empty() => {
+                table.missing("listen", "name at least one address");
+                Vec::new()
+            }
+            Some(texts) => texts.iter().filter_map(|text| read_address(&table, text)).collect(),
+            None => {
+                if !table.has("listen") {
+                    table
+                        .missing("listen", "say where mail servers connect: [milter] listen = \"inet:127.0.0.1:8891\"");
+                }
+                Vec::new()
+            }
+        };
+        for (place, address) in listen.iter().enumerate() {
+            if listen.iter().take(place).any(|earlier| earlier.value == address.value) {
+                table.wrong(&address.at, format!("{} is listed twice", address.value), None);
+            }
+        }
+        let milter = Self { listen, idle_timeout: table.duration("idle_timeout", secs(1)..secs(86_400), secs(7_210)) };
+        table.finish();
+        milter
+    }
+}
+
+fn read_address(table: &Reader<'_>, text: &Located<String>) -> Option<Located<Address>> {
+    match text.value.parse::<Address>() {
+        Ok(value) => Some(Located { value, at: text.at.clone() }),
+        Err(error) => {
+            table.wrong(&text.at, error.to_string(), None);
+            None
+        }
+    }
+}
+
+impl Admin {
+    fn read(mut table: Reader<'_>) -> Option<Self> {
+        let listen = table.parsed("listen", "an IP address and port such as \"127.0.0.1:9891\"", |text| {
+            text.parse::<SocketAddr>()
+                .map_err(|_| format!("must be an IP address and port such as \"127.0.0.1:9891\", is {text:?}"))
+        });
+        if table.written() && !table.has("listen") {
+            table.missing("listen", "say where monitoring connects: listen = \"127.0.0.1:9891\"");
+        }
+        table.finish();
+        Some(Self { listen: listen? })
+    }
+}
+
+impl Limits {
+    fn read(mut table: Reader<'_>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)).min(1_024);
+        let limits = Self {
+            in_flight: table.number("in_flight", 1..100_000, 256),
+            message_deadline: table.duration("message_deadline", secs(1)..secs(3_600), secs(60)),
+            message_size: table.size("message_size", 1_000..MOST_BYTES, 100_000_000),
+            body_in_memory: table.size("body_in_memory", 0..MOST_BYTES, 1_000_000),
+            workers: table.number("workers", 1..1_024, cores),
+            shutdown: table.duration("shutdown", secs(0)..secs(3_600), secs(30)),
+        };
+        table.finish();
+        limits
+    }
+}
+
+/// The services, and the names of all that were written: one whose address is wrong is no second mistake where it is granted.
+fn read_services(root: &mut Reader<'_>) -> (BTreeMap<String, Service>, Vec<String>) {
+    let (mut services, mut named) = (BTreeMap::new(), Vec::new());
+    for (name, table) in root.named_tables("services") {
+        if !is_name(&name.value) {
+            table.wrong(&name.at, NAME_RULE, None);
+        }
+        named.push(name.value.clone());
+        if let Some(service) = Service::read(table) {
+            services.insert(name.value, service);
+        }
+    }
+    (services, named)
+}
+
+impl Service {
+    /// None when it has no address that can be used.
+    fn read(mut table: Reader<'_>) -> Option<Self> {
+        let address = table.parsed("address", "an address such as \"unix:/path\" or \"127.0.0.1:3310\"", |text| {
+            text.parse::<ServiceAddress>().map_err(|error| error.to_string())
+        });
+        if table.written() && !table.has("address") {
+            table.missing("address", "say where the service is: address = \"unix:/path\" or \"HOST:PORT\"");
+        }
+        let timeout = table.duration("timeout", Duration::from_millis(1)..secs(3_600), secs(30));
+        let connections = table.number("connections", 1..100_000, 16);
+        table.finish();
+        Some(Self { address: address?.value, timeout, connections })
+    }
+}
+
+impl Plugins {
+    fn read(mut table: Reader<'_>, source: &Source) -> Self {
+        let plugins = Self { directory: table.text("directory").map(|text| source.resolve(&text.value)) };
+        table.finish();
+        plugins
+    }
+}
+
+impl Sandbox {
+    fn read(mut table: Reader<'_>, source: &Source) -> Self {
+        let cache = table.text("cache").map_or_else(default_cache, |text| source.resolve(&text.value));
+        table.finish();
+        Self { cache }
+    }
+}
+
+fn default_cache() -> PathBuf {
+    let directory = |variable| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
+    directory("CACHE_DIRECTORY")
+        .or_else(|| directory("XDG_CACHE_HOME").map(|cache| cache.join("wasmilter")))
+        .or_else(|| directory("HOME").map(|home| home.join(".cache/wasmilter")))
+        .unwrap_or_else(|| PathBuf::from("/var/cache/wasmilter"))
+}
+
+impl Spool {
+    fn read(mut table: Reader<'_>, source: &Source) -> Self {
+        let directory = table.text("directory").map(|text| Located { value: source.resolve(&text.value), at: text.at });
+        table.finish();
+        Self { directory }
+    }
+}
+
+impl Log {
+    fn read(mut table: Reader<'_>) -> Self {
+        let format = table.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], LogFormat::Text);
+        let level = table.parsed("level", "a level such as \"info\"", |text| {
+            let wrong = |_| format!("must be error, warn, info, debug, trace or directives such as \"info,wasmilter_milter=debug\", is {text:?}");
+            text.parse::<tracing_subscriber::filter::Targets>().map(|_| text.to_owned()).map_err(wrong)
+        });
+        table.finish();
+        Self { format, level: level.map_or_else(|| "info".to_owned(), |level| level.value) }
+    }
+}
+
+fn read_stages(root: &mut Reader<'_>, services: &[String]) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let tables = root.tables("stage");
+    if tables.is_empty() && !root.has("stage") {
+        root.missing("stage", "name at least one stage: [[stage]] with name and plugin");
+    }
+    for table in tables {
+        let stage = Stage::read(table, &stages, services);
+        stages.push(stage);
+    }
+    stages
+}
+
+impl Stage {
+    fn read(mut table: Reader<'_>, before: &[Self], services: &[String]) -> Self {
+        let at = table.at().clone();
+        let name = Self::read_name(&mut table, before);
+        let plugin = table.text("plugin");
+        if table.written() && !table.has("plugin") {
+            table.missing("plugin", "name a bundled plugin, or give the path of a .wasm file");
+        }
+        let (when, unless) = (table.text("when"), table.text("unless"));
+        let timeout = table.duration("timeout", Duration::from_millis(1)..secs(3_600), secs(10));
+        let memory = table.size("memory", 1 << 16..1 << 32, 64_000_000);
+        let concurrency = table.number("concurrency", 1..100_000, 16);
+        let worker = Isolation::Worker { messages: MESSAGES_PER_WORKER };
+        let isolation =
+            table.choice("isolation", &[("message", Isolation::Message), ("worker", worker)], Isolation::Message);
+        let on_failure = table.choice(
+            "on_failure",
+            &[
+                ("tempfail", OnFailure::Tempfail),
+                ("skip", OnFailure::Skip),
+                ("reject", OnFailure::Reject),
+                ("quarantine", OnFailure::Quarantine),
+                ("accept", OnFailure::Accept),
+            ],
+            OnFailure::Tempfail,
+        );
+        let mode = table.choice("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)], Mode::Enforce);
+        let (grants, grants_at) = Self::read_grants(&mut table, services);
+        let config = Settings::read(table.field("config"), &table);
+        table.finish();
+        Self {
+            at,
+            name,
+            plugin,
+            when,
+            unless,
+            timeout,
+            memory,
+            concurrency,
+            isolation,
+            on_failure,
+            mode,
+            grants,
+            grants_at,
+            config,
+        }
+    }
+
+    fn read_name(table: &mut Reader<'_>, before: &[Self]) -> String {
+        match table.text("name") {
+            Some(name) => {
+                if !is_name(&name.value) {
+                    table.wrong(&name.at, NAME_RULE, None);
+                } else if let Some(other) = before.iter().find(|stage| stage.name == name.value) {
+                    table.wrong(
+                        &name.at,
+                        format!("another stage has the name {:?}: {}", name.value, other.at.key),
+                        None,
+                    );
+                }
+                name.value
+            }
+            None => {
+                if table.written() && !table.has("name") {
+                    table.missing("name", "give the stage a name of its own, for metrics, logs and facts");
+                }
+                String::new()
+            }
+        }
+    }
+
+    fn read_grants(table: &mut Reader<'_>, services: &[String]) -> (Grants, Spot) {
+        let mut grants = Grants::default();
+        for text in table.texts("grants", false).unwrap_or_default() {
+            if let Err(message) = grants.add(&text.value) {
+                table.wrong(&text.at, message, nearest_grant(&text.value));
+            } else if let Some(service) = text.value.strip_prefix("service:")
+                && !services.iter().any(|known| known == service)
+            {
+                let names: Vec<&str> = services.iter().map(String::as_str).collect();
+                let help = match nearest(service, &names) {
+                    Some(near) => format!("did you mean \"service:{near}\"?"),
+                    None => format!("describe it: [services.{service}] with an address"),
+                };
+                table.wrong(&text.at, format!("there is no service {service:?}"), Some(help));
+            }
+        }
+        let at = table.spot_of("grants").unwrap_or_else(|| table.at().clone());
+        (grants, at)
+    }
+}
+
+fn nearest_grant(text: &str) -> Option<String> {
+    let known: Vec<&str> = Grants::KNOWN.split(", ").collect();
+    nearest(text, &known).map(|near| format!("did you mean {near:?}?"))
+}
+
+/// After so many an instance of `isolation = "worker"` makes room for a fresh one, so that what leaks in it has an end.
+const MESSAGES_PER_WORKER: u32 = 1_000;
+
+/// Sizes above are not served: integers of the plugins' interface stay below 2³¹.
+const MOST_BYTES: u64 = 2_000_000_000;
+
+const NAME_RULE: &str = "must be 1 to 64 lower case letters, digits, `-` or `_`, beginning with a letter";
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

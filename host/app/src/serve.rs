@@ -1,0 +1,203 @@
+//! The daemon's life: open the doors, take mail, stop.
+
+use crate::{app::App, descriptors, shutdown};
+use actix_rt::Arbiter;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use wasmilter_admin::{Admin, Phase, Readiness};
+use wasmilter_milter::{Address, Listener};
+use wasmilter_pipeline::Pipeline;
+
+/// Why the daemon does not run, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A mail server's address can not be listened on.
+    #[error("{0}")]
+    Milter(#[from] wasmilter_milter::BindError),
+    /// The admin address can not be listened on.
+    #[error("{0}")]
+    Admin(#[from] wasmilter_admin::BindError),
+    /// The system does not give what is needed to serve.
+    #[error("{0}: {1}")]
+    System(&'static str, io::Error),
+}
+
+/// Where the daemon can be reached, as bound: with the port that the system chose where 0 was configured.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// For mail servers.
+    pub milter: Vec<Address>,
+    /// For monitoring.
+    pub admin: Option<SocketAddr>,
+}
+
+/// For what the parts do after their own bounds have passed.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl App {
+    /// Takes mail until SIGTERM or SIGINT. Then nothing more is accepted, and messages in flight may finish within
+    /// `limits.shutdown`; a second signal ends that wait. Calls `ready` once all addresses are listened on. Must be
+    /// called in an actix system.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn serve(self, ready: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+        let signals = shutdown::Signals::listen().map_err(|error| ServeError::System("signals", error))?;
+        self.serve_until(signals, ready).await
+    }
+
+    /// The same until `signals` say so.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn serve_until(
+        self,
+        mut signals: shutdown::Signals,
+        ready: impl FnOnce(&Addresses),
+    ) -> Result<(), ServeError> {
+        descriptors::raise_limit();
+        self.log_stages();
+
+        let readiness = Readiness::default();
+        let admin = self.config.admin.as_ref().map(|admin| Admin::bind(admin.listen.value)).transpose()?;
+        let admin_address = admin.as_ref().map(Admin::address);
+        let admin = admin.map(|admin| self.start_admin(admin, &readiness)).transpose()?;
+
+        let listeners: Vec<Listener> =
+            self.config.milter.listen.iter().map(|address| Listener::bind(&address.value)).collect::<Result<_, _>>()?;
+        let milter = listeners.iter().map(|listener| listener.address().clone()).collect();
+
+        let workers: Vec<Arbiter> = (0..self.config.limits.workers).map(|_| Arbiter::new()).collect();
+        let handles: Vec<_> = workers.iter().map(Arbiter::handle).collect();
+        let pipeline = self.start_pipeline(&handles);
+
+        let mut doors = Doors::open(&self, listeners, &handles, &pipeline)?;
+        readiness.enter(Phase::Ready);
+        ready(&Addresses { milter, admin: admin_address });
+
+        let ended = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping: nothing more is accepted, messages in flight may finish");
+                Ok(())
+            }
+            failure = doors.failure() => Err(ServeError::System("accepting connections", failure)),
+        };
+
+        readiness.enter(Phase::Stopping);
+        tokio::select! {
+            () = doors.close(self.config.limits.shutdown) => pipeline.stop().await,
+            signal = signals.next() => tracing::warn!(signal, "told again: not waiting for messages in flight"),
+        }
+        stop_workers(workers).await;
+        if let Some(admin) = admin {
+            admin.stop(true).await;
+        }
+        tracing::info!("stopped");
+        ended
+    }
+
+    fn start_admin(&self, admin: Admin, readiness: &Readiness) -> Result<wasmilter_admin::Handle, ServeError> {
+        let server = admin
+            .serve(self.registry.clone(), readiness.clone())
+            .map_err(|error| ServeError::System("serving the admin address", error))?;
+        let handle = server.handle();
+        actix_rt::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the admin address is no longer served");
+            }
+        });
+        Ok(handle)
+    }
+
+    fn log_stages(&self) {
+        for stage in &self.summaries {
+            tracing::info!(
+                stage = %stage.name,
+                plugin = %stage.version,
+                file = %stage.file.display(),
+                isolation = stage.isolation,
+                started_from = %stage.started_from,
+                grants = %stage.grants.join(" "),
+                "stage ready"
+            );
+        }
+    }
+}
+
+/// The milter door on every worker: each accepts from each listener.
+struct Doors {
+    closing: watch::Sender<bool>,
+    /// What went wrong with a door; ends when all doors have ended.
+    failures: mpsc::Receiver<io::Error>,
+}
+
+impl Doors {
+    fn open(
+        app: &App,
+        listeners: Vec<Listener>,
+        workers: &[actix_rt::ArbiterHandle],
+        pipeline: &Pipeline,
+    ) -> Result<Self, ServeError> {
+        let settings = Arc::new(app.milter_settings());
+        let (closing, _) = watch::channel(false);
+        let (failed, failures) = mpsc::channel(1);
+        for (number, worker) in workers.iter().enumerate() {
+            let judge = pipeline.judge(number);
+            for listener in &listeners {
+                let listener = listener.try_clone().map_err(|error| ServeError::System("sharing a listener", error))?;
+                let (judge, store, settings) = (Arc::clone(&judge), Arc::clone(&app.store), Arc::clone(&settings));
+                let (metrics, failed, mut closing) =
+                    (Arc::clone(&app.milter_metrics), failed.clone(), closing.subscribe());
+                let closed = async move {
+                    // An error means that nobody is there to close it: then it is time as well.
+                    let _closed_or_gone = closing.wait_for(|closing| *closing).await.is_ok();
+                };
+                worker.spawn(async move {
+                    if let Err(error) = wasmilter_milter::serve(listener, judge, store, settings, metrics, closed).await
+                        && failed.send(error).await.is_err()
+                    {
+                        tracing::debug!("a door failed while stopping");
+                    }
+                });
+            }
+        }
+        Ok(Self { closing, failures })
+    }
+
+    /// The first failure of a door; forever pending without one.
+    async fn failure(&mut self) -> io::Error {
+        match self.failures.recv().await {
+            Some(failure) => failure,
+            None => io::Error::other("all workers have ended"),
+        }
+    }
+
+    /// Closes all doors and waits until their transactions have ended; the doors keep to `drain` by themselves.
+    async fn close(&mut self, drain: Duration) {
+        self.closing.send_replace(true);
+        let all_ended = async { while self.failures.recv().await.is_some() {} };
+        if timeout(drain.saturating_add(GRACE), all_ended).await.is_err() {
+            tracing::warn!("a worker does not answer: not waiting for its connections");
+        }
+    }
+}
+
+/// Ends the worker threads. One that does not answer is left behind: the process ends anyway.
+async fn stop_workers(workers: Vec<Arbiter>) {
+    for worker in &workers {
+        worker.stop();
+    }
+    let joined = tokio::task::spawn_blocking(|| {
+        workers.into_iter().for_each(|worker| {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        });
+    });
+    if timeout(GRACE, joined).await.is_err() {
+        tracing::warn!("a worker does not end");
+    }
+}

@@ -1,0 +1,93 @@
+//! Sample configurations: `config/NAME.toml` must give the mistakes in `config/NAME.err`, and none where there is no such
+//! file. Looks at the text alone. With `UPDATE_EXPECTED=1` in the environment the expectations are written instead; read
+//! the difference before you commit it.
+
+use std::{fs, path::Path};
+use wasmilter_app::config::{Config, source::Source};
+
+#[test]
+fn every_sample_gives_the_expected_mistakes() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let update = std::env::var_os("UPDATE_EXPECTED").is_some();
+    let mut samples = 0;
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        samples += 1;
+        let name = path.file_name().unwrap();
+        let (_, mistakes) = Config::parse(&Source::new(name, fs::read_to_string(&path).unwrap()));
+        let expected_file = path.with_extension("err");
+        let got = mistakes.render(false);
+        if update {
+            match got.is_empty() {
+                true => drop(fs::remove_file(&expected_file)),
+                false => fs::write(&expected_file, &got).unwrap(),
+            }
+        } else if got != fs::read_to_string(&expected_file).unwrap_or_default() {
+            wrong.push(format!("{}:\n{got}", name.display()));
+        }
+    }
+    assert!(samples >= 9, "{samples} samples");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_smallest_configuration_has_the_documented_defaults() {
+    let text = include_str!("config/smallest.toml");
+    let (config, mistakes) = Config::parse(&Source::new("smallest.toml", text));
+    assert!(mistakes.is_empty(), "{mistakes}");
+    assert!(config.admin.is_none());
+    assert_eq!((config.limits.in_flight, config.limits.message_size), (256, 100_000_000));
+    assert_eq!(config.limits.message_deadline.as_secs(), 60);
+    assert_eq!(config.limits.body_in_memory, 1_000_000);
+    let stage = &config.stages[0];
+    assert_eq!((stage.timeout.as_secs(), stage.memory, stage.concurrency), (10, 64_000_000, 16));
+    assert_eq!(stage.on_failure, wasmilter_pipeline::OnFailure::Tempfail);
+    assert_eq!(stage.mode, wasmilter_pipeline::Mode::Enforce);
+    assert_eq!(stage.isolation, wasmilter_wasm::Isolation::Message);
+    assert_eq!(stage.grants.names(), ["body"]);
+}
+
+#[test]
+fn every_key_arrives() {
+    let text = include_str!("config/everything.toml");
+    let (config, mistakes) = Config::parse(&Source::new("/etc/w/everything.toml", text));
+    assert!(mistakes.is_empty(), "{mistakes}");
+    let listen: Vec<String> = config.milter.listen.iter().map(|address| address.value.to_string()).collect();
+    assert_eq!(listen, ["unix:/run/wasmilter/milter.sock", "inet:127.0.0.1:8891", "inet:127.0.0.1:8892"]);
+    assert_eq!(config.limits.message_deadline.as_secs(), 90);
+    assert_eq!((config.limits.body_in_memory, config.limits.workers), (1 << 20, 4));
+    assert_eq!(config.services["clamd"].address.to_string(), "unix:/run/clamav/clamd.ctl");
+    assert_eq!((config.services["clamd"].connections, config.services["rspamd"].connections), (8, 16));
+    assert_eq!(config.plugins.directory.unwrap(), Path::new("/etc/w/plugins"));
+    let stage = &config.stages[0];
+    assert_eq!(stage.grants.names(), ["body", "recipients", "set-client", "clock", "random", "service:clamd"]);
+    assert_eq!(stage.mode, wasmilter_pipeline::Mode::Shadow);
+    assert_eq!(stage.on_failure, wasmilter_pipeline::OnFailure::Quarantine);
+    assert!(matches!(stage.isolation, wasmilter_wasm::Isolation::Worker { .. }));
+    let expected = serde_json::json!({"service": "clamd", "thresholds": {"reject": 15.0, "tag": 5}});
+    assert_eq!(serde_json::Value::Object(stage.config.json.clone()), expected);
+}
+
+#[test]
+fn a_pointer_of_a_plugin_leads_to_its_line_and_key() {
+    let text = include_str!("config/everything.toml");
+    let source = Source::new("everything.toml", text);
+    let settings = &Config::parse(&source).0.stages[0].config;
+    for (pointer, line, key) in [
+        ("/thresholds/reject", "thresholds = ", "stage[0].config.thresholds.reject"),
+        ("/thresholds/missing", "thresholds = ", "stage[0].config.thresholds.missing"),
+        ("/service", "service = \"clamd\"", "stage[0].config.service"),
+        ("/gone/0/a~1b", "[stage.config]", "stage[0].config.gone[0].\"a/b\""),
+        ("", "[stage.config]", "stage[0].config"),
+        ("no pointer", "[stage.config]", "stage[0].config"),
+    ] {
+        let spot = settings.spot(pointer);
+        assert_eq!(spot.key, key);
+        let number = source.line_column(spot.span.start).0;
+        assert!(text.lines().nth(number - 1).unwrap().starts_with(line), "{pointer}: line {number}");
+    }
+}

@@ -1,0 +1,165 @@
+//! The daemon in this process, as monitoring sees it. Needs the bundled plugins (`cargo xtask plugins`).
+
+use actix_rt::System;
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use wasmilter_app::{
+    App, BuildError,
+    config::source::Source,
+    serve::{Addresses, ServeError},
+    shutdown::Signals,
+};
+
+/// Where the bundled plugins are: two levels above this crate.
+fn plugins() -> PathBuf {
+    match std::env::var_os("WASMILTER_PLUGINS") {
+        Some(directory) => directory.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("target/plugins"),
+    }
+}
+
+fn configuration(directory: &Path, listen: &str, stage: &str) -> Source {
+    let text = format!(
+        "[milter]\nlisten = {listen:?}\n[admin]\nlisten = '127.0.0.1:0'\n[limits]\nworkers = 2\nshutdown = '5s'\n\
+         [plugins]\ndirectory = {:?}\n[sandbox]\ncache = 'cache'\n[[stage]]\nname = 'virus'\nplugin = 'virus'\n{stage}",
+        plugins()
+    );
+    Source::new(directory.join("wasmilter.toml"), text)
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Metrics are a promise to dashboards and alerts: a name that is not listed here is new, one that is missing was broken.
+const METRICS: &[&str] = &[
+    "wasmilter_build_info",
+    "wasmilter_config_last_reload_success_timestamp_seconds",
+    "wasmilter_config_last_reload_successful",
+    "wasmilter_connections",
+    "wasmilter_connections_total",
+    "wasmilter_host_failures_total",
+    "wasmilter_message_duration_seconds",
+    "wasmilter_message_size_bytes",
+    "wasmilter_messages_in_flight",
+    "wasmilter_messages_total",
+    "wasmilter_messages_waiting",
+    "wasmilter_protocol_errors_total",
+    "wasmilter_service_connections",
+    "wasmilter_service_connections_total",
+    "wasmilter_service_failures_total",
+    "wasmilter_stage_decisions_total",
+    "wasmilter_stage_duration_seconds",
+    "wasmilter_stage_failures_total",
+    "wasmilter_stage_in_flight",
+    "wasmilter_stage_restarts_total",
+    "wasmilter_stage_waiting",
+    "wasmilter_transactions_aborted_total",
+];
+
+#[test]
+fn the_daemon_becomes_ready_shows_its_metrics_and_stops_cleanly() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("milter.sock");
+    let service = "grants = ['body']\n[services.clamd]\naddress = '127.0.0.1:1'\n";
+    let source = configuration(directory.path(), &format!("unix:{}", socket.display()), service);
+    let app = App::build(&source).unwrap();
+    assert_eq!(app.stages()[0].started_from, "snapshot");
+
+    let (tell, signals) = mpsc::channel(2);
+    let addresses: Arc<Mutex<Option<Addresses>>> = Arc::default();
+    let announced = Arc::clone(&addresses);
+    System::new().block_on(async move {
+        let announce = move |addresses: &Addresses| *announced.lock().unwrap() = Some(addresses.clone());
+        let daemon = actix_rt::spawn(app.serve_until(Signals::from_channel(signals), announce));
+        let admin = timeout(Duration::from_secs(20), async {
+            loop {
+                if let Some(addresses) = addresses.lock().unwrap().clone() {
+                    return addresses.admin.unwrap();
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let admin = admin.await.unwrap();
+
+        let ready = spawn_blocking(move || get(admin, "/readyz")).await.unwrap();
+        assert!(ready.starts_with("HTTP/1.0 200"), "{ready}");
+        let metrics = spawn_blocking(move || get(admin, "/metrics")).await.unwrap();
+        let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE wasmilter_")?.split(' ').next());
+        let names: Vec<String> = names.map(|name| format!("wasmilter_{name}")).collect();
+        assert_eq!(names, METRICS);
+        assert!(metrics.contains("process_open_fds "), "{metrics}");
+        assert!(metrics.contains("wasmilter_config_last_reload_successful 1\n"), "{metrics}");
+        assert!(socket.exists());
+
+        tell.send("a test's signal").await.unwrap();
+        timeout(Duration::from_secs(20), daemon).await.unwrap().unwrap().unwrap();
+        assert!(!socket.exists(), "the socket is left behind");
+    });
+}
+
+#[test]
+fn an_address_in_use_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("inet:{}", taken.local_addr().unwrap());
+    let app = App::build(&configuration(directory.path(), &listen, "grants = ['body']")).unwrap();
+    let (_tell, signals) = mpsc::channel(1);
+    let error = System::new()
+        .block_on(app.serve_until(Signals::from_channel(signals), |_| panic!("it is not ready")))
+        .unwrap_err();
+    assert!(matches!(error, ServeError::Milter(_)), "{error}");
+    assert!(error.to_string().contains(&taken.local_addr().unwrap().port().to_string()), "{error}");
+}
+
+/// The mistakes of a configuration as `line:column key: message`.
+fn mistakes(stage: &str) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    match App::build(&configuration(directory.path(), "unix:/nowhere.sock", stage)) {
+        Err(BuildError::Config(mistakes)) => {
+            let line = |m: &wasmilter_app::config::diagnostic::Diagnostic| {
+                format!("{}:{} {}: {}", m.line, m.column, m.key, m.message)
+            };
+            mistakes.list().iter().map(line).collect()
+        }
+        Err(error) => panic!("{error}"),
+        Ok(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn what_the_text_names_is_looked_at_too_and_all_mistakes_come_together() {
+    let found = mistakes(
+        "timeout = 'soon'\nwhen = 'message.sise < 5'\n[stage.config]\non_virus = 'eat'\n\
+         [[stage]]\nname = 'gone'\nplugin = 'viruss'\n[[stage]]\nname = 'file'\nplugin = './no.wasm'\n",
+    );
+    let expected = [
+        "15:11 stage[0].timeout: must be a length of time",
+        "16:16 stage[0].when: ",
+        "stage[1].plugin: there is no bundled plugin \"viruss\"",
+        "stage[2].plugin: there is no file ",
+    ];
+    for expected in expected {
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected} is not in {found:#?}");
+    }
+    // Without its grant the plugin is not asked for its configuration.
+    assert!(found.iter().any(|mistake| mistake.contains("stage[0]: the plugin needs body")), "{found:#?}");
+}
+
+#[test]
+fn a_plugins_own_mistakes_are_shown_at_their_keys() {
+    let found = mistakes("grants = ['body']\n[stage.config]\non_virus = 'eat'\n");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("stage[0].config"), "{found:#?}");
+}

@@ -1,0 +1,50 @@
+//! `wasmilter serve`
+
+use crate::{
+    configuration::{Configuration, block_on, start_log},
+    output,
+};
+use anyhow::Result;
+use std::process::ExitCode;
+use wasmilter_app::{App, serve::Addresses};
+
+/// Take mail from Postfix or Sendmail until told to stop (SIGTERM, SIGINT).
+///
+/// Prints one line, "ready: …" with its addresses, once it listens. When told to stop it accepts nothing more and lets
+/// messages in flight finish, for limits.shutdown at most; told again, it stops at once.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  wasmilter serve --config /etc/wasmilter/wasmilter.toml
+  WASMILTER_LOG=debug wasmilter serve
+
+In Postfix's main.cf:
+  smtpd_milters = inet:127.0.0.1:8891
+  milter_default_action = tempfail
+
+Exit codes: 0 stopped as told; 1 could not start, or can not go on; 2 the command line was wrong.")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let source = self.configuration.source()?;
+        start_log(&source)?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %source.path().display(), "starting");
+        let app = App::build(&source)?;
+        block_on(app.serve(announce))??;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn announce(addresses: &Addresses) {
+    let mut all: Vec<String> = addresses.milter.iter().map(|address| format!("milter {address}")).collect();
+    all.extend(addresses.admin.map(|address| format!("admin http://{address}")));
+    let line = format!("ready: {}\n", all.join(", "));
+    if let Err(error) = output::print(&line) {
+        tracing::warn!(%error, "standard output can not be written");
+    }
+    tracing::info!("{}", line.trim_end());
+}
