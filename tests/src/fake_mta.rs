@@ -4,6 +4,7 @@
 //! are sent and which get a reply, writes as real MTAs do (what needs no reply goes out together with what follows) or in
 //! random pieces, and takes no reply that a real MTA would not take. [`delivered`] then does to a message what Postfix or
 //! Sendmail would do with the modifications. Everything here is in terms of bytes; nothing of the host is used.
+#![allow(missing_docs, reason = "fields and variants are named as the protocol names them")]
 
 use std::{io, time::Duration};
 use tokio::{
