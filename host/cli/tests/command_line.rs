@@ -193,7 +193,7 @@ fn checking_says_what_is_wrong_and_where() {
     let timeout = &checked["mistakes"][2];
     assert_eq!(
         (&timeout["file"], &timeout["line"], &timeout["column"]),
-        ("wasmilter.toml".into(), 7.into(), 11.into())
+        (&"wasmilter.toml".into(), &7.into(), &11.into())
     );
 
     let output = place.run(&["check", "--json", "--config", "nowhere.toml"]);
