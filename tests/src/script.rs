@@ -12,8 +12,9 @@ pub fn scripted(name: &str, more: &str, config: &Value) -> String {
 /// A stage with any guest; `more` are further keys of the stage.
 #[must_use]
 pub fn stage(name: &str, guest: &str, more: &str, config: &Value) -> String {
-    let config = toml::to_string(config).expect("a configuration without nulls");
-    format!("[[stage]]\nname = {name:?}\nplugin = \"GUESTS/{guest}.wasm\"\n{more}\n[stage.config]\n{config}\n")
+    // A value on its own is written in one line, so that tables in it need no names.
+    let config = toml::Value::try_from(config).expect("a configuration without nulls");
+    format!("[[stage]]\nname = {name:?}\nplugin = \"GUESTS/{guest}.wasm\"\n{more}\nconfig = {config}\n")
 }
 
 /// A decision that only edits.
