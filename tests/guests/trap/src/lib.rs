@@ -1,6 +1,5 @@
 //! Traps on a message whose subject contains a word. Configuration: `{"subject": "bad", "how": "panic"}`; `how` is `panic`,
-//! `unreachable`, `divide`, `bounds` (reads past the end of memory), `part` (asks the host for a part that does not exist; needs
-//! the grant `body`), or `fail` (no trap: says that it could not decide).
+//! `unreachable`, `divide`, `bounds` (reads past the end of memory) or `fail` (no trap: says that it could not decide).
 
 use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
 
@@ -47,7 +46,6 @@ impl Policy for Guest {
                 let byte = unsafe { std::ptr::read_volatile(outside) };
                 Ok(Decision::next().with_fact("byte", f64::from(byte)))
             }
-            "part" => Ok(Decision::next().with_fact("size", f64::from(message.part_size(1_000_000)))),
             "fail" => Err(Failure::service("the guest was told to fail")),
             _ => panic!("the guest was told to panic"),
         }

@@ -1,6 +1,6 @@
 //! The thin path: a bundled plugin is loaded, inspected and found to fit the contract.
 
-mod support;
+use crate::support;
 
 use std::path::PathBuf;
 use wasmilter_wasm::Sandbox;

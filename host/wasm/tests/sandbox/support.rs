@@ -1,7 +1,5 @@
 //! Guests, messages and stages for the tests of the sandbox.
 
-#![allow(dead_code, unreachable_pub, reason = "every test uses some of it")]
-
 use std::{
     path::PathBuf,
     sync::Arc,
@@ -22,24 +20,24 @@ use wasmilter_message::{
 use wasmilter_wasm::{Component, Isolation, Limits, Plugin, PrepareError, Sandbox, SandboxSettings, StageSettings};
 
 /// A sandbox without a cache.
-pub fn sandbox() -> Sandbox {
+pub(crate) fn sandbox() -> Sandbox {
     Sandbox::new(&SandboxSettings { slots: 16, ..SandboxSettings::default() }).unwrap()
 }
 
 /// Where the file of a guest is.
-pub fn guest_path(name: &str) -> PathBuf {
+pub(crate) fn guest_path(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/guests/{name}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins`", path.display());
     path
 }
 
 /// A guest, loaded.
-pub fn guest(sandbox: &Sandbox, name: &str) -> Component {
+pub(crate) fn guest(sandbox: &Sandbox, name: &str) -> Component {
     sandbox.load(&guest_path(name)).unwrap()
 }
 
 /// Settings of a stage: everything by default but the configuration.
-pub fn stage(config: &serde_json::Value) -> StageSettings {
+pub(crate) fn stage(config: &serde_json::Value) -> StageSettings {
     StageSettings {
         stage: "test".into(),
         config: config.to_string(),
@@ -50,22 +48,22 @@ pub fn stage(config: &serde_json::Value) -> StageSettings {
 }
 
 /// A guest, ready to judge.
-pub fn plugin(sandbox: &Sandbox, name: &str, config: &serde_json::Value) -> Plugin {
+pub(crate) fn plugin(sandbox: &Sandbox, name: &str, config: &serde_json::Value) -> Plugin {
     prepare(sandbox, name, stage(config)).unwrap()
 }
 
 /// A guest, configured, or why not.
-pub fn prepare(sandbox: &Sandbox, name: &str, settings: StageSettings) -> Result<Plugin, PrepareError> {
+pub(crate) fn prepare(sandbox: &Sandbox, name: &str, settings: StageSettings) -> Result<Plugin, PrepareError> {
     sandbox.prepare(&guest(sandbox, name), settings, Arc::new(NoServices))
 }
 
 /// A small message with that subject.
-pub fn message(subject: &str) -> Arc<ParsedMessage> {
+pub(crate) fn message(subject: &str) -> Arc<ParsedMessage> {
     parsed(&format!("From: a@example.org\r\nTo: b@example.org\r\nSubject: {subject}\r\n\r\nHello\r\n"))
 }
 
 /// A message from its text.
-pub fn parsed(text: &str) -> Arc<ParsedMessage> {
+pub(crate) fn parsed(text: &str) -> Arc<ParsedMessage> {
     let (headers, body) = eml::read(text.as_bytes());
     let transaction = Transaction {
         id: "message-1".into(),
@@ -80,12 +78,12 @@ pub fn parsed(text: &str) -> Arc<ParsedMessage> {
 }
 
 /// Has a plugin judge a message, with plenty of time.
-pub async fn decide(plugin: &Plugin, message: Arc<ParsedMessage>) -> Result<Decision, Failure> {
+pub(crate) async fn decide(plugin: &Plugin, message: Arc<ParsedMessage>) -> Result<Decision, Failure> {
     plugin.decide(message, Deadline::after(Duration::from_secs(20))).await
 }
 
 /// The same with that much time; and how long it took.
-pub async fn decide_within(
+pub(crate) async fn decide_within(
     plugin: &Plugin,
     message: Arc<ParsedMessage>,
     limit: Duration,
@@ -96,7 +94,7 @@ pub async fn decide_within(
 }
 
 /// For stages without services.
-pub struct NoServices;
+pub(crate) struct NoServices;
 
 impl Services for NoServices {
     fn open<'a>(

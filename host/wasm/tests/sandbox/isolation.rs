@@ -1,0 +1,100 @@
+//! What an instance remembers: of `configure` everything, of another message nothing, unless it is a worker.
+
+use crate::support::{NoServices, decide, guest, message, plugin, sandbox, stage};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use wasmilter_message::{decision::Decision, facts::Value as Fact};
+use wasmilter_wasm::{Isolation, PrepareError, Sandbox, StartedFrom};
+
+fn number(decision: &Decision, name: &str) -> f64 {
+    match decision.facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
+        Some(Fact::Number(number)) => *number,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn configured(sandbox: &Sandbox, config: &Value) -> Result<wasmilter_wasm::Plugin, PrepareError> {
+    sandbox.prepare(&guest(sandbox, "failing-configure"), stage(config), Arc::new(NoServices))
+}
+
+#[tokio::test]
+async fn a_snapshot_keeps_what_configure_computed_and_forgets_messages() {
+    let sandbox = sandbox();
+    let plugin = plugin(&sandbox, "leaky", &json!({"numbers": [1, 2, 39]}));
+    assert_eq!(plugin.started_from(), StartedFrom::Snapshot);
+    for _ in 0..3 {
+        let decision = decide(&plugin, message("good")).await.unwrap();
+        assert!((number(&decision, "sum") - 42.0).abs() < f64::EPSILON);
+        assert!((number(&decision, "count") - 1.0).abs() < f64::EPSILON, "an earlier message left something");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_is_reused_so_often_and_dropped_after_a_failure() {
+    let sandbox = sandbox();
+    let mut settings = stage(&json!({"numbers": [1]}));
+    settings.isolation = Isolation::Worker { messages: 3 };
+    let plugin = sandbox.prepare(&guest(&sandbox, "leaky"), settings, Arc::new(NoServices)).unwrap();
+    assert_eq!(plugin.started_from(), StartedFrom::Worker);
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        counts.push(number(&decide(&plugin, message("good")).await.unwrap(), "count"));
+    }
+    assert_eq!(counts, [1.0, 2.0, 3.0, 1.0]);
+    decide(&plugin, message("bad")).await.unwrap_err();
+    let after = number(&decide(&plugin, message("good")).await.unwrap(), "count");
+    assert!((after - 1.0).abs() < f64::EPSILON, "the worker that failed was reused");
+}
+
+#[tokio::test]
+async fn two_calls_never_share_a_worker() {
+    let sandbox = sandbox();
+    let mut settings = stage(&json!({"milliseconds": 50}));
+    settings.isolation = Isolation::Worker { messages: 100 };
+    settings.grants.clock = true;
+    let plugin = sandbox.prepare(&guest(&sandbox, "slow"), settings, Arc::new(NoServices)).unwrap();
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(decide(&plugin, message("a")), decide(&plugin, message("b")));
+        one.unwrap();
+        other.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_configure_that_calls_the_host_is_repeated_for_every_message() {
+    let sandbox = sandbox();
+    let plugin = configured(&sandbox, &json!({"call": true})).unwrap();
+    assert_eq!(plugin.started_from(), StartedFrom::Plain);
+    for _ in 0..2 {
+        let decision = decide(&plugin, message("good")).await.unwrap();
+        assert!((number(&decision, "configured") - 1.0).abs() < f64::EPSILON);
+    }
+    let plugin = configured(&sandbox, &json!({})).unwrap();
+    assert_eq!(plugin.started_from(), StartedFrom::Snapshot);
+    assert!((number(&decide(&plugin, message("good")).await.unwrap(), "configured") - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn all_problems_of_a_configuration_are_reported() {
+    let Err(PrepareError::Config(problems)) = configured(&sandbox(), &json!({"problems": 3})) else {
+        panic!("accepted");
+    };
+    let problems: Vec<_> = problems.iter().map(|problem| (problem.path.as_str(), problem.message.as_str())).collect();
+    let expected = [("/problem/1", "must not be 1"), ("/problem/2", "must not be 2"), ("/problem/3", "must not be 3")];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn a_configure_that_traps_is_no_plugin() {
+    let error = configured(&sandbox(), &json!({"trap": true})).unwrap_err();
+    assert!(matches!(error, PrepareError::Configure(_)), "{error}");
+}
+
+#[tokio::test]
+async fn any_text_reaches_configure_unchanged() {
+    let sandbox = sandbox();
+    let text = "quotes \" and \\ and \u{7f} and \n\r\t and ü 🦀 \u{2028} and {x} and \u{0}";
+    let plugin = plugin(&sandbox, "scripted", &json!({"facts": {"text": text}}));
+    let decision = decide(&plugin, message("good")).await.unwrap();
+    assert_eq!(decision.facts[0].value, Fact::Text(text.to_owned()));
+}

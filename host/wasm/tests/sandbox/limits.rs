@@ -1,0 +1,176 @@
+//! Limits, obeyed and violated. Every violation happens beside a neighbour in the same plugin, and is followed by a good
+//! message: neither may notice.
+
+use crate::support::{NoServices, decide, decide_within, guest, message, plugin, sandbox, stage};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use wasmilter_message::{
+    decision::{Decision, Verdict},
+    failure::{Cause, Failure},
+    grants::Grants,
+};
+use wasmilter_wasm::{Isolation, Limits, Plugin, SandboxSettings};
+
+/// Has the plugin judge a bad message and a good one at the same time, then another good one; gives what became of the bad
+/// one.
+async fn bad_beside_good(plugin: &Plugin, limit: Duration) -> Result<Decision, Failure> {
+    let (bad, neighbour) = tokio::join!(decide_within(plugin, message("bad"), limit), decide(plugin, message("good")));
+    assert_eq!(neighbour.expect("the neighbour is unharmed").verdict, Verdict::Next);
+    let next = decide(plugin, message("good")).await;
+    assert_eq!(next.expect("the next message is unharmed").verdict, Verdict::Next);
+    bad.0
+}
+
+async fn becomes(guest: &str, config: Value, expected: Option<Cause>) {
+    becomes_with(guest, config, Limits::default(), expected).await;
+}
+
+async fn becomes_with(name: &str, config: Value, limits: Limits, expected: Option<Cause>) {
+    let sandbox = sandbox();
+    let component = guest(&sandbox, name);
+    for isolation in [Isolation::Message, Isolation::Worker { messages: 100 }] {
+        let settings = wasmilter_wasm::StageSettings { limits, isolation, ..stage(&config) };
+        let plugin = sandbox.prepare(&component, settings, Arc::new(NoServices)).unwrap();
+        let outcome = bad_beside_good(&plugin, Duration::from_secs(10)).await;
+        let cause = outcome.as_ref().err().map(|failure| failure.cause);
+        assert_eq!(cause, expected, "{name} {config} {isolation:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn memory() {
+    let limits = Limits { memory: 16 << 20, ..Limits::default() };
+    becomes_with("memory-bomb", json!({"bytes": 8 << 20}), limits, None).await;
+    becomes_with("memory-bomb", json!({"bytes": 32 << 20}), limits, Some(Cause::Memory)).await;
+    becomes_with("memory-bomb", json!({"bytes": 1_000_000_000}), limits, Some(Cause::Memory)).await;
+}
+
+#[tokio::test]
+async fn stack() {
+    becomes("deep-recursion", json!({"depth": 1000}), None).await;
+    becomes("deep-recursion", json!({"depth": 100_000_000}), Some(Cause::Trap)).await;
+}
+
+#[tokio::test]
+async fn traps() {
+    for how in ["panic", "unreachable", "divide", "bounds"] {
+        becomes("trap", json!({"how": how}), Some(Cause::Trap)).await;
+    }
+    becomes("trap", json!({"how": "fail"}), Some(Cause::Service)).await;
+    becomes("trap", json!({"subject": "no message has this"}), None).await;
+}
+
+#[tokio::test]
+async fn edits_and_content() {
+    let limits = Limits {
+        edits: 100,
+        facts: 10,
+        fact_bytes: 1000,
+        inline_bytes: 1 << 20,
+        output_bytes: 4 << 20,
+        ..Limits::default()
+    };
+    for (config, expected) in [
+        (json!({"edits": 100}), None),
+        (json!({"edits": 101}), Some(Cause::Limit)),
+        (json!({"facts": 10}), None),
+        (json!({"facts": 11}), Some(Cause::Limit)),
+        (json!({"fact_bytes": 900}), None),
+        (json!({"fact_bytes": 1001}), Some(Cause::Limit)),
+        (json!({"content": 900_000}), None),
+        (json!({"content": 1_100_000}), Some(Cause::Limit)),
+        (json!({"blob": 4 << 20}), None),
+        (json!({"blob": (4 << 20) + 1}), Some(Cause::Limit)),
+        (json!({"blobs": 64}), None),
+        (json!({"blobs": 65}), Some(Cause::Limit)),
+    ] {
+        becomes_with("huge-decision", config, limits, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn log_lines() {
+    becomes("chatty", json!({"lines": 100, "length": 10_000}), None).await;
+    becomes("chatty", json!({"lines": 101}), Some(Cause::Limit)).await;
+}
+
+#[tokio::test]
+async fn calls_of_the_host() {
+    let limits = Limits { host_calls: 10_000, ..Limits::default() };
+    becomes_with("endless-loop", json!({"in": "host"}), limits, Some(Cause::Limit)).await;
+}
+
+#[tokio::test]
+async fn a_spinning_guest_dies_within_20_ms_of_its_deadline() {
+    let sandbox = sandbox();
+    let plugin = plugin(&sandbox, "endless-loop", &json!({}));
+    let limit = Duration::from_millis(100);
+    let mut late = Vec::new();
+    for _ in 0..5 {
+        let (outcome, took) = decide_within(&plugin, message("bad"), limit).await;
+        assert_eq!(outcome.unwrap_err().cause, Cause::Timeout);
+        assert!(took >= limit);
+        late.push(took - limit);
+    }
+    // The best of five: the machine may be busy with other tests.
+    assert!(late.iter().min().unwrap() <= &Duration::from_millis(20), "late by {late:?}");
+    assert_eq!(decide(&plugin, message("good")).await.unwrap().verdict, Verdict::Next);
+}
+
+#[tokio::test]
+async fn a_spinning_guest_stalls_nobody_on_its_thread() {
+    let sandbox = sandbox();
+    let plugin = plugin(&sandbox, "endless-loop", &json!({}));
+    let spinning = decide_within(&plugin, message("bad"), Duration::from_millis(500));
+    let neighbours = async {
+        let mut judged = 0;
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_millis(300) {
+            decide(&plugin, message("good")).await.unwrap();
+            judged += 1;
+        }
+        judged
+    };
+    // One thread: the test's runtime.
+    let ((outcome, _), judged) = tokio::join!(spinning, neighbours);
+    assert_eq!(outcome.unwrap_err().cause, Cause::Timeout);
+    assert!(judged > 20, "only {judged} messages were judged beside it");
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_is_no_call() {
+    let sandbox = sandbox();
+    let plugin = plugin(&sandbox, "noop", &json!({}));
+    let (outcome, _) = decide_within(&plugin, message("good"), Duration::ZERO).await;
+    assert_eq!(outcome.unwrap_err().cause, Cause::Deadline);
+}
+
+#[tokio::test]
+async fn a_slow_guest_is_in_time_or_not() {
+    let sandbox = sandbox();
+    let mut settings = stage(&json!({"milliseconds": 100}));
+    settings.grants = Grants { clock: true, ..Grants::default() };
+    let plugin = sandbox.prepare(&guest(&sandbox, "slow"), settings, Arc::new(NoServices)).unwrap();
+    let (outcome, took) = decide_within(&plugin, message("good"), Duration::from_secs(20)).await;
+    assert_eq!(outcome.unwrap().verdict, Verdict::Next);
+    assert!(took >= Duration::from_millis(100));
+    let (outcome, _) = decide_within(&plugin, message("good"), Duration::from_millis(50)).await;
+    assert_eq!(outcome.unwrap_err().cause, Cause::Timeout);
+}
+
+#[tokio::test]
+async fn more_calls_than_slots_are_refused_at_once() {
+    let settings = SandboxSettings { slots: 2, ..SandboxSettings::default() };
+    let sandbox = wasmilter_wasm::Sandbox::new(&settings).unwrap();
+    let plugin = plugin(&sandbox, "endless-loop", &json!({}));
+    let limit = Duration::from_millis(200);
+    let (first, second, third) = tokio::join!(
+        decide_within(&plugin, message("bad"), limit),
+        decide_within(&plugin, message("bad"), limit),
+        decide_within(&plugin, message("good"), limit),
+    );
+    assert_eq!(first.0.unwrap_err().cause, Cause::Timeout);
+    assert_eq!(second.0.unwrap_err().cause, Cause::Timeout);
+    assert_eq!(third.0.unwrap_err().cause, Cause::Overload);
+    assert_eq!(decide(&plugin, message("good")).await.unwrap().verdict, Verdict::Next);
+}
