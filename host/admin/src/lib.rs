@@ -90,7 +90,9 @@ impl Admin {
 
 async fn answer(request: HttpRequest, registry: web::Data<Registry>, readiness: web::Data<Readiness>) -> HttpResponse {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).body("only GET and HEAD\n");
+        return HttpResponse::MethodNotAllowed()
+            .insert_header((header::ALLOW, "GET, HEAD"))
+            .body("only GET and HEAD\n");
     }
     match request.path() {
         "/metrics" => metrics(&registry),

@@ -1,5 +1,13 @@
 //! The admin address as monitoring sees it, over a real socket.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic, as tests may"
+)]
+
 use prometheus::{IntCounter, Registry};
 use std::{
     io::{Read, Write},

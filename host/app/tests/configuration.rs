@@ -2,6 +2,14 @@
 //! file. Looks at the text alone. With `UPDATE_EXPECTED=1` in the environment the expectations are written instead; read
 //! the difference before you commit it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic, as tests may"
+)]
+
 use std::{fs, path::Path};
 use wasmilter_app::config::{Config, source::Source};
 

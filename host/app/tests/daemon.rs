@@ -1,5 +1,13 @@
 //! The daemon in this process, as monitoring sees it. Needs the bundled plugins (`cargo xtask plugins`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic, as tests may"
+)]
+
 use actix_rt::System;
 use std::{
     io::{Read, Write},

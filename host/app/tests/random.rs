@@ -1,5 +1,13 @@
 //! Random texts, made from the samples so that they come far, against the invariants that the fuzz target checks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic, as tests may"
+)]
+
 mod invariants;
 
 use invariants::fuzz_configuration;

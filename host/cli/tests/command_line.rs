@@ -1,5 +1,13 @@
 //! The binary, as people and scripts use it. Needs the bundled plugins (`cargo xtask plugins`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic, as tests may"
+)]
+
 use serde_json::Value;
 use std::{
     fs,

@@ -1,5 +1,13 @@
 //! What holds for every text that somebody may call a configuration: used by the fuzz target and by the seeded test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic, as tests may"
+)]
+
 use wasmilter_app::config::{Config, source::Source};
 
 /// Reading never panics; every mistake has a place in the text; both ways of showing mistakes work; what has none is a
