@@ -77,6 +77,11 @@ impl Wasmilter {
         self.admin
     }
 
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        self.server.ended().is_some()
+    }
+
     /// Tells it to end; panics when it does not end well, or has panicked on the way.
     pub fn stop(mut self) {
         let status = self.server.stop();

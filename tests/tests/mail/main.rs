@@ -12,6 +12,7 @@
 
 mod edits;
 mod failures;
+mod hooks;
 mod local;
 mod sessions;
 mod untouched;
@@ -42,6 +43,8 @@ on_both! {
     sessions::verdicts_change_from_message_to_message,
     sessions::an_aborted_transaction_leaves_nothing_behind,
     sessions::a_client_that_vanishes_hurts_nobody,
+    hooks::a_sender_or_a_recipient_is_refused_and_the_rest_goes_on,
+    hooks::a_client_is_refused_when_it_connects_or_greets,
     failures::a_trap_ends_as_on_failure_says,
     failures::a_slow_plugin_outlasts_the_reply_timeout,
 }
