@@ -114,8 +114,11 @@ impl Postfix {
         }
         fs::write(config.join("master.cf"), master).unwrap();
 
+        // Makes what is missing in the queue directory. `postfix start` would put the master into the background, and
+        // `start-fg` into another session: started directly, it can be told to end.
+        server::run(Command::new("/usr/sbin/postfix").arg("-c").arg(&config).arg("check"));
         let mut server = Server::start(
-            Command::new("/usr/sbin/postfix").arg("-c").arg(&config).arg("start-fg"),
+            Command::new("/usr/lib/postfix/sbin/master").arg("-c").arg(&config).arg("-d"),
             &scratch.join("master.out"),
         );
         server.wait_ready(Duration::from_secs(60), || TcpStream::connect(plain).is_ok());

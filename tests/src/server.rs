@@ -173,9 +173,10 @@ while read -r verb what; do
     keep) keep=yes ;;
   esac
 done
-for pid in $pids; do kill -TERM -- "-$pid"; done
+# The groups of these processes. (No `--`: dash takes it for a number.)
+for pid in $pids; do kill -TERM "-$pid"; done
 [ "$pids" = ' ' ] || sleep 2
-for pid in $pids; do kill -KILL -- "-$pid"; done
+for pid in $pids; do kill -KILL "-$pid"; done
 [ -n "$keep" ] && exit
 for directory in $directories; do rm -rf -- "$directory"; rmdir -- "${directory%/*}"; done
 "#;
@@ -183,6 +184,7 @@ for directory in $directories; do rm -rf -- "$directory"; rmdir -- "${directory%
 fn tell_guardian(line: &str) {
     static GUARDIAN_PIPE: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let pipe = GUARDIAN_PIPE.get_or_init(|| {
+        #[expect(clippy::zombie_processes, reason = "it outlives this process; that is what it is for")]
         let mut guardian = Command::new("sh")
             .args(["-c", GUARDIAN])
             .current_dir("/")
