@@ -5,6 +5,7 @@
 mod check;
 mod plugins;
 mod process;
+mod run;
 mod test;
 
 use anyhow::Result;
@@ -26,6 +27,12 @@ enum Recipe {
         /// Only these bundled plugins, no guests; everything when none is named.
         names: Vec<String>,
     },
+    /// Build everything, show what becomes of six demonstration messages, keep serving.
+    Run {
+        /// Stop after the demonstration.
+        #[arg(long)]
+        once: bool,
+    },
     /// Install the test servers (Postfix, Sendmail, clamd, rspamd, …) where missing, then run every test.
     Test {
         /// Passed on to `cargo test`: names of tests to run.
@@ -42,6 +49,7 @@ fn main() -> Result<()> {
             plugins::build_guests()
         }
         Recipe::Plugins { names } => plugins::build(&names),
+        Recipe::Run { once } => run::run(once),
         Recipe::Test { filter } => test::run(&filter),
         Recipe::Check => check::run(),
     }
