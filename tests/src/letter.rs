@@ -1,5 +1,7 @@
 //! A delivered message taken apart, so that a test can say what it expects of it.
 
+use crate::fake_mta::Mail;
+
 /// Header fields and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
@@ -36,6 +38,14 @@ impl Letter {
             rest = after;
         }
         Self { fields, body: rest.to_vec() }
+    }
+
+    /// The message as a mail server has it that speaks to a milter: what is no header field, and all after it, is body.
+    #[must_use]
+    pub fn into_mail(self) -> Mail {
+        let mut mail = Mail::new(&[], self.body);
+        mail.headers = self.fields.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+        mail
     }
 
     /// The values of the fields of that name, from the top, trimmed, as text.

@@ -15,7 +15,9 @@ use serde_json::json;
 use std::{collections::BTreeSet, path::Path, process::Command};
 use wasmilter_tests::{
     clamd::{Clamd, eicar},
-    letter::{Letter, below_received, crlf},
+    corpus,
+    fake_mta::{FakeMta, Flavour, Offer, delivered},
+    letter::{Letter, below_received, crlf, difference},
     postfix,
     rspamd::{self, Rspamd},
     scratch::Scratch,
@@ -207,17 +209,79 @@ fn mail_is_encrypted_so_that_openssl_can_decrypt_it() {
     assert_eq!(letter.one("X-Other"), "stays");
     assert!(!letter.text().contains("geheim"));
     let file = keys.write("sealed.eml", sealed);
+    // The fields of the content and the body, byte for byte.
+    let entity = [b"MIME-Version: 1.0\r\n", content.as_slice()].concat();
     for (name, ..) in people {
-        let opened =
-            decrypt(&file, &keys.join(&format!("{name}.key")), &certificates.join(format!("{name}@example.org.pem")));
-        let opened = Letter::parse(&opened);
-        let original = Letter::parse(&content);
-        let field = |letter: &Letter, name: &str| letter.all(name);
-        assert_eq!(field(&opened, "Content-Type"), field(&original, "Content-Type"), "{name}");
-        assert_eq!(opened.body, original.body, "{name}");
+        let (key, certificate) =
+            (keys.join(&format!("{name}.key")), certificates.join(format!("{name}@example.org.pem")));
+        assert_eq!(difference(&entity, &decrypt(&file, &key, &certificate)), None, "{name}");
     }
     postfix.assert_content_with(listener);
     host.stop();
+}
+
+#[test]
+fn every_kind_of_mail_is_decrypted_byte_for_byte() {
+    let scratch = Scratch::new("sealed");
+    let certificates = scratch.directory("certificates");
+    let (key, certificate) = (scratch.join("b.key"), certificates.join("b@example.net.pem"));
+    server::run(
+        Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-days", "30", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-subj", "/CN=b", "-addext", "subjectAltName=email:b@example.net", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate),
+    );
+    let config = format!(
+        "[[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"body\", \"clock\", \"random\"]\n\
+         [stage.config]\ncertificates = {{ directory = {certificates:?} }}\n"
+    );
+    let address = format!("unix:{}", scratch.join("milter.sock").display());
+    let host = Wasmilter::start_at(&address, &config);
+    let (mut wrong, mut decrypted) = (Vec::new(), 0);
+    let specimens: Vec<_> = corpus::own().into_iter().chain(corpus::shared(50)).collect();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let mut mta = FakeMta::connect(&address, Flavour::Postfix, Offer::V6).await.unwrap();
+        assert!(mta.greet("192.0.2.1").await.unwrap().is_none());
+        for specimen in &specimens {
+            let mail = Letter::parse(&specimen.message).into_mail();
+            let outcome = mta.send(&mail).await.unwrap();
+            let sealed = delivered(&mail, &outcome, Flavour::Postfix, mta.leading_space()).unwrap();
+            let Some(sealed) = sealed else {
+                wrong.push(format!("{}: {:?}", specimen.name, outcome.reply));
+                continue;
+            };
+            if outcome.edits.is_empty() {
+                // Encrypted already.
+                continue;
+            }
+            let file = scratch.write("sealed.eml", written(&sealed.headers, &sealed.body));
+            let mime = |name: &[u8]| {
+                let name = name.to_ascii_lowercase();
+                name == b"mime-version" || name.starts_with(b"content-")
+            };
+            let fields: Vec<_> = mail.headers.iter().filter(|(name, _)| mime(name)).cloned().collect();
+            let entity = written(&fields, &mail.body);
+            if let Some(difference) = difference(&entity, &decrypt(&file, &key, &certificate)) {
+                wrong.push(format!("{}: {difference}", specimen.name));
+            }
+            decrypted += 1;
+        }
+    });
+    eprintln!("{decrypted} of {} messages decrypted", specimens.len());
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), specimens.len(), wrong.join("\n"));
+    assert!(decrypted * 10 >= specimens.len() * 8, "only {decrypted} were encrypted");
+    host.stop();
+}
+
+/// Fields, empty line, body.
+fn written(fields: &[(Vec<u8>, Vec<u8>)], body: &[u8]) -> Vec<u8> {
+    let mut message: Vec<u8> =
+        fields.iter().flat_map(|(name, value)| [name.as_slice(), b":", value, b"\r\n"].concat()).collect();
+    message.extend_from_slice(b"\r\n");
+    message.extend_from_slice(body);
+    message
 }
 
 fn decrypt(message: &Path, key: &Path, certificate: &Path) -> Vec<u8> {
