@@ -4,18 +4,12 @@
 
 use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     problems: u32,
     trap: bool,
     call: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { problems: 0, trap: false, call: false }
-    }
 }
 
 pub struct Guest;

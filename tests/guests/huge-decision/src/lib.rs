@@ -4,7 +4,7 @@
 
 use wasmilter_sdk::{Content, Decision, Edit, Failure, Info, Message, NewPart, Policy, Problems};
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     edits: usize,
@@ -13,12 +13,6 @@ pub struct Config {
     blobs: usize,
     facts: usize,
     fact_bytes: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { edits: 0, content: 0, blob: 0, blobs: 0, facts: 0, fact_bytes: 0 }
-    }
 }
 
 pub struct Guest(Config);

@@ -3,16 +3,10 @@
 
 use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     numbers: Vec<u32>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { numbers: Vec::new() }
-    }
 }
 
 pub struct Guest {
