@@ -1,9 +1,9 @@
 //! The milter door: how mail comes in from Postfix and Sendmail, and how verdicts and changes go back.
 //!
 //! Read [`session`] first: its loop says what happens at each event of the protocol. Around it:
-//! [`address`] and [`listener`] (where the MTA connects), [`serve`] (accepting, shutting down), [`connection`] (frames),
+//! [`address`] and [`listener`] (where the MTA connects), [`mod@serve`] (accepting, shutting down), [`connection`] (frames),
 //! [`event`] (what a frame says), [`negotiate`] (what is asked of the MTA), [`macros`], [`collect`] (the message so far),
-//! [`modification`] (what is different in the judged message), [`smtp_reply`] (what the SMTP client hears) and [`reply`]
+//! [`modification`] (what is different in the judged message), [`mod@smtp_reply`] (what the SMTP client hears) and [`reply`]
 //! (all of that as milter replies).
 //!
 //! Invariant: the only crate that knows the milter protocol and the `indymilter` library. It decides nothing about

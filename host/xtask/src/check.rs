@@ -29,7 +29,7 @@ pub(crate) fn run() -> Result<()> {
     process::step("documentation");
     let mut doc = Command::new("cargo");
     doc.current_dir(&root).env("RUSTDOCFLAGS", "--deny warnings");
-    process::run(doc.args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"]))?;
+    process::run(doc.args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items", "--quiet"]))?;
 
     process::step("what the bundled plugins import");
     plugins::build(&[])?;
