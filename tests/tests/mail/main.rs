@@ -42,6 +42,7 @@ on_both! {
     verdicts::quarantined_mail_is_held_with_its_edits,
     sessions::verdicts_change_from_message_to_message,
     sessions::an_aborted_transaction_leaves_nothing_behind,
+    sessions::sixty_clients_at_once_get_their_own_verdicts,
     sessions::a_client_that_vanishes_hurts_nobody,
     hooks::a_sender_or_a_recipient_is_refused_and_the_rest_goes_on,
     hooks::a_client_is_refused_when_it_connects_or_greets,

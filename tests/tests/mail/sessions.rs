@@ -108,3 +108,32 @@ pub(crate) fn a_client_that_vanishes_hurts_nobody(mta: Mta) {
     door.assert_content();
     host.stop();
 }
+
+pub(crate) fn sixty_clients_at_once_get_their_own_verdicts(mta: Mta) {
+    let door = mta.door();
+    let host = host(&door.milter);
+    std::thread::scope(|scope| {
+        for number in 0..60 {
+            let smtp = door.smtp;
+            scope.spawn(move || {
+                let mut client = SmtpClient::connect(smtp);
+                for round in 0..3 {
+                    let (from, code) = [("good", 250), ("bad", 550), ("marked", 250)][(number + round) % 3];
+                    let recipient = format!("crowd-{number}-{round}@example.org");
+                    client.send(&format!("{from}@example.net"), &[&recipient], &letter(&recipient)).expect(code);
+                    if code == 250 {
+                        let delivered = Letter::parse(&mta.sink().take(&recipient).message);
+                        assert_eq!(delivered.one("Subject"), recipient);
+                        assert_eq!(delivered.all("X-Marked").len(), usize::from(from == "marked"), "{recipient}");
+                    }
+                }
+                client.quit();
+            });
+        }
+    });
+    let metrics = host.metrics();
+    assert_eq!(metrics.sum("wasmilter_messages_total", &["verdict=\"reject\""]), 60.0);
+    assert_eq!(metrics.sum("wasmilter_messages_total", &[]), 180.0);
+    door.assert_content();
+    host.stop();
+}
