@@ -6,9 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-packages=(postfix clamav-daemon rspamd spamd openssl m4 zstd miltertest util-linux)
+packages=(postfix clamav-daemon rspamd spamd openssl m4 zstd util-linux)
 programs=(/usr/sbin/postfix /usr/sbin/clamd /usr/bin/rspamd /usr/sbin/spamd
-  /usr/bin/openssl /usr/bin/m4 /usr/bin/zstd /usr/bin/miltertest /usr/bin/unshare)
+  /usr/bin/openssl /usr/bin/m4 /usr/bin/zstd /usr/bin/unshare)
 # Sendmail, and the libraries that it needs and the packages above may not have brought.
 sendmail=(sendmail-bin sendmail-base sendmail-cf)
 libraries=(libsasl2-2 libdb5.3 libwrap0 libnsl2 libldap-2.5-0)
@@ -39,31 +39,33 @@ update() {
   updated=yes
 }
 
+work=$(mktemp -d)
+policy=
+clean_up() {
+  rm -rf "$work"
+  [ -z "$policy" ] || rm -f "$policy"
+}
+trap clean_up EXIT
+
 if missing; then
   as_root_on_debian
   update
-  # Postfix asks what it is for; installing starts nothing.
+  # Postfix asks what it is for.
   echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
-  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d.wasmilter
-  chmod 755 /usr/sbin/policy-rc.d.wasmilter
-  placed=
+  # Installing starts nothing; where no policy says so already, one of ours does meanwhile.
   if [ ! -e /usr/sbin/policy-rc.d ]; then
-    mv /usr/sbin/policy-rc.d.wasmilter /usr/sbin/policy-rc.d
-    placed=yes
+    policy=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
   fi
-  result=0
-  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || result=$?
-  rm -f /usr/sbin/policy-rc.d.wasmilter
-  [ -z "$placed" ] || rm -f /usr/sbin/policy-rc.d
-  [ "$result" = 0 ] || fail "apt-get install ${packages[*]} failed"
-  ! missing || fail "still missing after installing: one of ${programs[*]}"
+  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+    fail "apt-get install ${packages[*]} failed"
+  ! missing || fail "after installing, one of these is still missing: ${programs[*]}"
 fi
 
 if [ ! -x $unpacked/usr/libexec/sendmail/sendmail ] || [ ! -e $unpacked/usr/share/sendmail/cf/m4/cf.m4 ]; then
   as_root_on_debian
   update
-  work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
   # apt drops its privileges to download; it must be able to write here.
   chmod 777 "$work"
   (cd "$work" && apt-get download -qq "${sendmail[@]}") || fail "downloading ${sendmail[*]} failed"
