@@ -188,13 +188,13 @@ impl Disclaimer {
         let plain = self.plain.render(&values);
         let html = self.html.render(&values.escaped());
         let annotation = match (self.position, self.separator.as_str()) {
-            (Position::End, "") => Annotation { plain: format!("\n{plain}\n"), html: format!("<p>{html}</p>\n") },
+            (Position::End, "") => Annotation { plain: format!("\n{plain}\n"), html: format!("<div>{html}</div>\n") },
             (Position::End, line) => {
-                Annotation { plain: format!("\n{line}\n{plain}\n"), html: format!("<hr>\n<p>{html}</p>\n") }
+                Annotation { plain: format!("\n{line}\n{plain}\n"), html: format!("<hr>\n<div>{html}</div>\n") }
             }
-            (Position::Start, "") => Annotation { plain: format!("{plain}\n\n"), html: format!("<p>{html}</p>\n") },
+            (Position::Start, "") => Annotation { plain: format!("{plain}\n\n"), html: format!("<div>{html}</div>\n") },
             (Position::Start, line) => {
-                Annotation { plain: format!("{plain}\n{line}\n\n"), html: format!("<p>{html}</p>\n<hr>\n") }
+                Annotation { plain: format!("{plain}\n{line}\n\n"), html: format!("<div>{html}</div>\n<hr>\n") }
             }
         };
         match self.position {

@@ -36,8 +36,15 @@ fn variables_are_filled_in_and_escaped_in_html() {
     let decision = judge(&config, &mail("text/plain", "hello\n"));
     let annotation = annotation(&decision);
     assert_eq!(annotation.plain, "\n____\nAlice <B> of example.net on 3 Nov 2026 {sic}\nline & line\n");
-    let html = "<hr>\n<p>Alice &lt;B&gt; of example.net on 3 Nov 2026 {sic}<br>\nline &amp; line</p>\n";
+    let html = "<hr>\n<div>Alice &lt;B&gt; of example.net on 3 Nov 2026 {sic}<br>\nline &amp; line</div>\n";
     assert_eq!(annotation.html, html);
+}
+
+#[test]
+fn a_fragment_of_block_elements_stays_valid() {
+    // A paragraph inside a paragraph would not be.
+    let decision = judge(&json!({"text": TEXT, "html": "<p>Confidential.</p>"}), &mail("text/plain", "hello\n"));
+    assert_eq!(annotation(&decision).html, "<div><p>Confidential.</p></div>\n");
 }
 
 #[test]
