@@ -8,7 +8,7 @@ use indymilter::message::{Message, reply::Reply};
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Largest frame. An MTA sends at most 65 536 bytes unless a larger size was negotiated, which we never do.
@@ -60,13 +60,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The next frame; None when the peer closed the connection between two. May be dropped at any await point without
     /// losing a byte.
     pub(crate) async fn next(&mut self, idle: Duration, frame: Duration) -> Result<Option<Message>, ConnectionError> {
+        let mut begun = None;
         loop {
             if let Some(message) = self.decode()? {
                 return Ok(Some(message));
             }
-            let (limit, passed) = match self.input.is_empty() {
-                true => (idle, ConnectionError::Idle(idle)),
-                false => (frame, ConnectionError::Slow(frame)),
+            let (limit, passed) = if self.input.is_empty() {
+                (idle, ConnectionError::Idle(idle))
+            } else {
+                // For all of the command: otherwise a peer could keep us with a byte now and then.
+                let begun = begun.get_or_insert_with(Instant::now);
+                (frame.saturating_sub(begun.elapsed()), ConnectionError::Slow(frame))
             };
             match timeout(limit, self.stream.read_buf(&mut self.input)).await {
                 Err(_) => return Err(passed),
@@ -229,6 +233,23 @@ mod tests {
         assert!(matches!(connection.next(idle, slow).await, Err(ConnectionError::Idle(_))));
         mta.write_all(&[0, 0]).await.unwrap();
         assert!(matches!(connection.next(idle, slow).await, Err(ConnectionError::Slow(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_drips_is_slow_too() {
+        let (mut mta, ours) = tokio::io::duplex(100);
+        let mut connection = Connection::new(ours, LONG);
+        let begun = Instant::now();
+        let dripping = tokio::spawn(async move {
+            for byte in [0, 0, 0, 5, b'H', b'x', b'x', b'x'] {
+                mta.write_all(&[byte]).await.unwrap();
+                tokio::time::sleep(LONG / 2).await;
+            }
+            tokio::time::sleep(LONG * 100).await;
+        });
+        assert!(matches!(connection.next(LONG * 10, LONG).await, Err(ConnectionError::Slow(_))));
+        assert_eq!(begun.elapsed(), LONG);
+        dripping.abort();
     }
 
     #[tokio::test(start_paused = true)]
