@@ -145,6 +145,7 @@ fn mailbox(args: Vec<CString>) -> Mailbox {
     Mailbox { raw: args.next().unwrap_or_default(), arguments: args.collect() }
 }
 
+/// What is no UTF-8 becomes U+FFFD; [`crate::reply`] refuses to send such an address back.
 fn text(string: CString) -> String {
     string.into_string().unwrap_or_else(|error| error.into_cstring().to_string_lossy().into_owned())
 }

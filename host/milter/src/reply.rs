@@ -19,10 +19,10 @@ const CHUNK: usize = 65_535;
 /// Why a judgement can not be told to the MTA.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsayable {
-    #[error("mail server did not offer what it takes to {0}")]
-    NotOffered(String),
+    #[error("mail server did not offer: {0}")]
+    NotOffered(&'static str),
     #[error("malformed: {0}")]
-    Malformed(String),
+    Malformed(&'static str),
     #[error("all recipients are removed, which would make the message vanish")]
     NoRecipients,
 }
@@ -68,7 +68,7 @@ fn encode(modification: &Modification, negotiated: &Negotiated, replies: &mut Ve
         Modification::Quarantine { .. } => Actions::QUARANTINE,
     };
     if !negotiated.actions.contains(needed) {
-        return Err(Unsayable::NotOffered(modification.to_string()));
+        return Err(Unsayable::NotOffered(kind(modification)));
     }
     let malformed = || Unsayable::Malformed(kind(modification));
     let index = |index: u32| i32::try_from(index).map_err(|_| malformed());
@@ -126,7 +126,7 @@ fn encode(modification: &Modification, negotiated: &Negotiated, replies: &mut Ve
 }
 
 /// What kind of modification it was, without content of the message: for the log.
-fn kind(modification: &Modification) -> String {
+fn kind(modification: &Modification) -> &'static str {
     match modification {
         Modification::ChangeHeader { .. } | Modification::DeleteHeader { .. } => "change of a header field",
         Modification::InsertHeader { .. } | Modification::AddHeader { .. } => "new header field",
@@ -135,7 +135,6 @@ fn kind(modification: &Modification) -> String {
         Modification::RemoveRecipient { .. } | Modification::AddRecipient { .. } => "recipient",
         Modification::Quarantine { .. } => "quarantine",
     }
-    .to_owned()
 }
 
 /// A field's name by RFC 5322 §3.6.8: printable US-ASCII but the colon.
@@ -170,9 +169,10 @@ fn wire_value(raw: &Bytes, leading_space: bool) -> Option<CString> {
     CString::new(wire).ok()
 }
 
-/// An address that can not smuggle anything into an SMTP command.
+/// An address that can not smuggle anything into an SMTP command. One that came with bytes that are no UTF-8 has lost them
+/// (U+FFFD stands in their place), and the MTA would take it for another.
 fn address_text(address: &str) -> Option<CString> {
-    let valid = !address.bytes().any(|b| b < b' ' || b == 0x7f);
+    let valid = !address.bytes().any(|b| b < b' ' || b == 0x7f) && !address.contains(char::REPLACEMENT_CHARACTER);
     CString::new(address).ok().filter(|_| valid)
 }
 

@@ -14,6 +14,7 @@
 
 #[path = "../../../../tests/src/fake_mta.rs"]
 mod fake_mta;
+mod log;
 mod modifications;
 mod negotiation;
 mod robustness;

@@ -233,16 +233,21 @@ async fn an_empty_value_is_not_a_deletion() {
 
 #[tokio::test]
 async fn what_can_not_be_said_fails_for_now_and_changes_nothing() {
-    let cases: [(Change, Offer); 9] = [
+    let cases: [(Change, Offer); 14] = [
         (|m| m.envelope.recipients.clear(), Offer::V6),
         (|m| m.headers.entries_mut().push(new("Bad Name", " x")), Offer::V6),
         (|m| m.headers.entries_mut().push(new("Bad:Name", " x")), Offer::V6),
         (|m| m.headers.entries_mut().push(new("", " x")), Offer::V6),
+        (|m| m.headers.entries_mut().push(new("X-Caf\u{e9}", " x")), Offer::V6),
+        (|m| m.headers.entries_mut().push(new("X-Tab\t", " x")), Offer::V6),
+        (|m| m.headers.entries_mut().push(new("X\r\nX-Smuggled", " x")), Offer::V6),
+        (|m| m.headers.entries_mut().push(new("X-Nul", " a\0b")), Offer::V6),
         (|m| set(m, 2, " nul\0"), Offer::V6),
         (|m| m.envelope.sender = Mailbox::new("<a\r\nRCPT TO:b@x>"), Offer::V6),
         (|m| m.body = Bytes::from_static(b"new"), Offer { actions: 0x1fd, ..Offer::V6 }),
         (|m| m.envelope.sender = Mailbox::new("<new@x>"), Offer::V2),
         (|m| set(m, 2, " changed"), Offer { actions: 0x1ef, ..Offer::V6 }),
+        (|m| m.envelope.recipients.truncate(1), Offer { actions: 0x1f7, ..Offer::V6 }),
     ];
     for (number, (change, offer)) in cases.into_iter().enumerate() {
         let door = Door::open(Script::new(MESSAGE, move |message| {
@@ -255,6 +260,29 @@ async fn what_can_not_be_said_fails_for_now_and_changes_nothing() {
         let outcome = mta.send(&mail()).await.unwrap();
         assert_eq!(outcome.edits, [], "case {number}: nothing is written before all is checked");
         assert_eq!(outcome.reply.data, b"451 4.3.2 Service unavailable, try again later\0", "case {number}");
+    }
+}
+
+/// The MTA wants an address back exactly as it gave it, and takes another for an unknown one: the recipient would stay.
+#[tokio::test]
+async fn an_address_that_is_not_utf_8_is_never_sent_back_changed() {
+    let changes: [(Change, Option<usize>); 3] = [
+        (|_| {}, Some(0)),
+        (|m| m.envelope.recipients.truncate(1), None),
+        (|m| m.envelope.sender.arguments.clear(), None),
+    ];
+    for (number, (change, edits)) in changes.into_iter().enumerate() {
+        let door = Door::open(Script::new(MESSAGE, move |message| {
+            change(message);
+            Verdict::Accept
+        }));
+        let mut mta = door.greeted(Flavour::Postfix).await;
+        mta.command(b'M', b"<j\xf6rg@example.org>\0SIZE=10\0").await.unwrap();
+        mta.command(b'R', b"<b@example.net>\0").await.unwrap();
+        mta.command(b'R', b"<caf\xe9@example.net>\0").await.unwrap();
+        let outcome = mta.end_of_message().await.unwrap();
+        assert_eq!(outcome.edits, [], "case {number}");
+        assert_eq!(outcome.reply.command, if edits.is_some() { b'a' } else { b'y' }, "case {number}");
     }
 }
 
