@@ -198,7 +198,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(Some(negotiated))
     }
 
-    /// The next event; None at the end of the stream, and at shutdown as soon as no transaction is under way.
+    /// The next event; None at the end of the stream, and at shutdown as soon as no transaction is under way and all that
+    /// had arrived is answered: a connection that closes makes the MTA fail the whole SMTP session.
     async fn next_event(&mut self) -> Result<Option<Event>, SessionError> {
         let Settings { idle, frame, .. } = *self.door.settings;
         let frame = if self.transaction.is_some() {
@@ -206,8 +207,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         } else {
             select! {
                 biased;
-                _ = self.closing.wait_for(|closing| *closing) => None,
                 frame = self.connection.next(idle, frame) => frame?,
+                _ = self.closing.wait_for(|closing| *closing) => None,
             }
         };
         Ok(frame.map(Event::parse).transpose()?)
@@ -228,6 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn helo(&mut self, name: String, negotiated: &Negotiated) -> Result<(), SessionError> {
         self.macros.reached(b'H');
+        // A second EHLO ends the transaction (RFC 5321 §4.1.4). Postfix sends its `A` only after `H`.
+        self.drop_transaction();
         self.helo = Some(name);
         let before = self.facts_at_connect.clone();
         let (verdict, facts) =

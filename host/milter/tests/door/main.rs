@@ -18,6 +18,7 @@ mod log;
 mod modifications;
 mod negotiation;
 mod robustness;
+mod rules;
 mod script;
 mod sessions;
 mod verdicts;
