@@ -12,6 +12,7 @@
     reason = "tests fail by panicking; the fake MTA is shared with other tests"
 )]
 
+mod arbiters;
 #[path = "../../../../tests/src/fake_mta.rs"]
 mod fake_mta;
 mod log;

@@ -66,7 +66,7 @@ impl Script {
 }
 
 /// Shared with the door.
-struct Scripted(Arc<Script>);
+pub struct Scripted(pub Arc<Script>);
 
 impl Judge for Scripted {
     fn needs(&self) -> Needs {
