@@ -34,7 +34,7 @@ pub enum BuildError {
     #[error("{0}")]
     Config(Diagnostics),
     /// The sandbox can not be set up on this machine.
-    #[error("{0}")]
+    #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// Two parts want the same metric: a defect of ours.
     #[error("metrics: {0}")]
@@ -43,6 +43,8 @@ pub enum BuildError {
 
 /// How long a message waits for room before its sender is told to come again later.
 const PERMIT_WAIT: Duration = Duration::from_millis(250);
+/// However small messages must be, stages can write notices and disclaimers of this size, in bytes.
+const ROOM_FOR_CHANGES: u64 = 1 << 20;
 /// Calls of the sandbox beyond one for every message in flight: calls that were given up still end.
 const SPARE_SLOTS: u32 = 16;
 
@@ -91,7 +93,8 @@ impl App {
     /// Runs one message through the pipeline, in the current thread, which must run an actix system.
     pub async fn try_message(&self, message: Trial) -> Outcome {
         let pipeline = self.start_pipeline(&[]);
-        let outcome = trial::run(pipeline.judge(0).as_ref(), message).await;
+        let outcome =
+            trial::run(pipeline.judge(0).as_ref(), self.store.as_ref(), &self.milter_settings(), message).await;
         pipeline.stop().await;
         outcome
     }
@@ -123,7 +126,8 @@ fn open_store(config: &Config, mistakes: &mut Diagnostics) -> Arc<dyn BodyStore>
     let settings = SpoolSettings {
         directory: config.spool.directory.as_ref().map(|directory| directory.value.clone()),
         in_memory: config.limits.body_in_memory,
-        max: config.limits.message_size,
+        // What a stage makes of a message may be larger: encrypted, it grows by more than a third.
+        max: config.limits.message_size.saturating_mul(2).max(ROOM_FOR_CHANGES),
     };
     match Spool::open(settings) {
         Ok(spool) => Arc::new(spool),

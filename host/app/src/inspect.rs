@@ -9,10 +9,10 @@ pub use wasmilter_wasm::{Inspection, LoadError};
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The sandbox can not be set up on this machine.
-    #[error("{0}")]
+    #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// It is no plugin, or can not be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Load(#[from] LoadError),
 }
 

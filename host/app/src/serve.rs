@@ -15,10 +15,10 @@ use wasmilter_pipeline::Pipeline;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A mail server's address can not be listened on.
-    #[error("{0}")]
+    #[error(transparent)]
     Milter(#[from] wasmilter_milter::BindError),
     /// The admin address can not be listened on.
-    #[error("{0}")]
+    #[error(transparent)]
     Admin(#[from] wasmilter_admin::BindError),
     /// The system does not give what is needed to serve.
     #[error("{0}: {1}")]

@@ -5,15 +5,16 @@
 use bytes::Bytes;
 use std::sync::Arc;
 use wasmilter_message::{
+    body::BodyStore,
     client::Client,
     decision::HookVerdict,
     envelope::{Envelope, Mailbox},
     facts::Facts,
     headers::Field,
     judge::{Hook, Judge},
-    message::{JudgedMessage, ReceivedMessage, Transaction},
+    message::{JudgedMessage, Transaction},
 };
-use wasmilter_milter::{Modification, modifications_for, smtp_reply, smtp_reply::hook_reply};
+use wasmilter_milter::{Modification, Settings, modifications_for, receive, smtp_reply, smtp_reply::hook_reply};
 
 /// A message and the SMTP transaction that it pretends to come in.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +36,7 @@ pub struct Trial {
 pub struct Outcome {
     /// Envelope hooks that some stage wanted to be asked at, in order.
     pub hooks: Vec<HookOutcome>,
-    /// The judged message; None when a hook refused the transaction before there was one.
+    /// The judged message; None when a hook refused the transaction before there was one, or it was larger than allowed.
     pub judged: Option<JudgedMessage>,
     /// Name of the verdict.
     pub verdict: &'static str,
@@ -56,8 +57,9 @@ pub struct HookOutcome {
     pub reply: Option<String>,
 }
 
-/// Runs a trial. Bounded by the judge's own deadlines.
-pub async fn run(judge: &dyn Judge, trial: Trial) -> Outcome {
+/// Runs a trial. Bounded by the judge's own deadlines. What is larger than the door's `settings` allow is refused as the
+/// door does it.
+pub async fn run(judge: &dyn Judge, store: &dyn BodyStore, settings: &Settings, trial: Trial) -> Outcome {
     let mut session = Session::begin(judge, &trial);
     let wants = judge.needs();
     let session_hooks = [(wants.connect, Hook::Connect), (wants.helo, Hook::Helo), (wants.mail, Hook::Mail)];
@@ -76,7 +78,7 @@ pub async fn run(judge: &dyn Judge, trial: Trial) -> Outcome {
     }
     match refusal {
         Some(refused) if session.recipients.is_empty() => session.refused(refused),
-        _ => session.judge(trial).await,
+        _ => session.judge(store, settings, trial).await,
     }
 }
 
@@ -121,11 +123,19 @@ impl<'a> Session<'a> {
         Transaction { id: ID.into(), connected, envelope, facts: self.facts.clone() }
     }
 
-    async fn judge(self, trial: Trial) -> Outcome {
+    async fn judge(self, store: &dyn BodyStore, settings: &Settings, trial: Trial) -> Outcome {
         let envelope =
             Envelope { sender: trial.sender, recipients: self.recipients, queue_id: Some(QUEUE_ID.to_owned()) };
         let transaction = Transaction { id: ID.into(), connected: self.connected, envelope, facts: self.facts };
-        let judged = self.judge.judge(ReceivedMessage { transaction, headers: trial.headers, body: trial.body }).await;
+        let received = match receive(transaction, trial.headers, &trial.body, store, settings) {
+            Ok(received) => received,
+            Err(verdict) => {
+                let (name, reply) = (verdict.name(), smtp_reply(&verdict));
+                return Outcome { hooks: self.hooks, judged: None, verdict: name, reply, modifications: Vec::new() };
+            }
+        };
+        drop(trial.body);
+        let judged = self.judge.judge(received).await;
         Outcome {
             hooks: self.hooks,
             verdict: judged.verdict.name(),

@@ -179,6 +179,42 @@ fn an_untouched_message_is_written_byte_for_byte_and_a_changed_one_with_the_line
     assert!(!place.path("out.eml").exists(), "a rejected message does not leave");
 }
 
+/// `header` and a body of `size` bytes or a little more.
+fn large(header: &str, size: usize) -> String {
+    let line = "All work and no play makes Jack a dull boy.\r\n";
+    format!("{header}\r\n{}", line.repeat(size.div_ceil(line.len())))
+}
+
+#[test]
+fn a_message_past_the_limit_is_refused_as_the_door_refuses_it() {
+    let place = Place::stages(&format!("[limits]\nmessage_size = '1MB'\n{VIRUS}"));
+    fs::write(place.path("large.eml"), large("From: a@example.org\r\n", 1_000_000)).unwrap();
+    let outcome = place.json(&["try", "--json", "large.eml"]);
+    assert_eq!(outcome["verdict"], "reject", "{outcome}");
+    assert_eq!(outcome["reply"], "552 5.3.4 Message is larger than 1000000 bytes");
+    assert!(outcome["stages"].as_array().unwrap().is_empty(), "no stage sees it: {outcome}");
+    let output = place.run(&["try", "large.eml", "--output", "out.eml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+    assert!(shown(&output).contains("reply          552 5.3.4 ") && !place.path("out.eml").exists());
+}
+
+/// Encryption makes a message a third larger: one that was small enough to be taken must not fail for that, again and again.
+#[test]
+fn a_message_just_below_the_limit_may_grow_past_it() {
+    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let certificates = certificates.join("plugins/encryption/test-certificates/gateway.example.com.pem");
+    let place = Place::stages(&format!(
+        "[limits]\nmessage_size = '2MB'\n[[stage]]\nname = 'e'\nplugin = 'encryption'\ngrants = ['body', 'clock', 'random']\n\
+         [stage.config]\ndomains = {{ 'example.org' = 'c.pem' }}\ncertificates = {{ directory = 'certificates' }}\n"
+    ));
+    fs::create_dir(place.path("certificates")).unwrap();
+    fs::copy(certificates, place.path("certificates/c.pem")).unwrap();
+    fs::write(place.path("large.eml"), large("From: a@example.org\r\nMIME-Version: 1.0\r\n", 1_900_000)).unwrap();
+    let outcome = place.json(&["try", "--json", "--rcpt", "b@example.org", "--output", "out.eml", "large.eml"]);
+    assert_eq!((&outcome["verdict"], &outcome["stages"][0]["failure"]), (&"accept".into(), &Value::Null), "{outcome}");
+    assert!(fs::metadata(place.path("out.eml")).unwrap().len() > 2_000_000);
+}
+
 #[test]
 fn checking_says_what_is_wrong_and_where() {
     let place = Place::stages(VIRUS);
@@ -227,6 +263,8 @@ fn inspecting_shows_what_a_plugin_needs() {
     let output = place.run(&["plugin", "inspect", &message("eicar.eml")]);
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
     assert!(shown(&output).contains("no WebAssembly"), "{}", shown(&output));
+    let output = place.run(&["plugin", "inspect", "nowhere.wasm"]);
+    assert_eq!(String::from_utf8_lossy(&output.stderr).matches("No such file").count(), 1, "{}", shown(&output));
 }
 
 #[test]
@@ -286,11 +324,17 @@ fn serving_says_ready_answers_and_ends_at_sigterm_with_its_socket_removed() {
     assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
     assert!(socket.exists());
 
-    let told = Command::new("kill").arg(daemon.0.id().to_string()).status().unwrap();
-    assert!(told.success());
-    let status = daemon.0.wait().unwrap();
+    let process = daemon.0.id().to_string();
+    let tell = |signal: &str| Command::new("kill").args([signal, &process]).status().unwrap();
+    assert!(tell("-HUP").success());
     let mut log = String::new();
-    daemon.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let mut lines = BufReader::new(daemon.0.stderr.take().unwrap());
+    while !log.contains("SIGHUP is ignored") {
+        assert_ne!(lines.read_line(&mut log).unwrap(), 0, "ended by SIGHUP: {log}");
+    }
+    assert!(tell("-TERM").success());
+    let status = daemon.0.wait().unwrap();
+    lines.read_to_string(&mut log).unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!socket.exists());
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();

@@ -16,6 +16,30 @@ use wasmilter_message::{
 /// What each field and recipient is counted as on top of its bytes, so that a million empty ones are not free.
 const OVERHEAD: u64 = 64;
 
+/// A whole message as the door would take it from an MTA, for who has one already: with the same limits, its body
+/// in `store`.
+///
+/// # Errors
+/// The verdict that the door gives in place of a judgement: the message is larger than `settings` allow, or could not be kept.
+pub fn receive(
+    transaction: Transaction,
+    headers: Vec<Field>,
+    body: &[u8],
+    store: &dyn BodyStore,
+    settings: &Settings,
+) -> Result<ReceivedMessage, Verdict> {
+    let mut collected = Collected::default();
+    collected.sender(transaction.envelope.sender.clone());
+    for recipient in &transaction.envelope.recipients {
+        collected.recipient(recipient.clone(), settings);
+    }
+    for field in headers {
+        collected.header(field, true, settings);
+    }
+    collected.body(body, store, settings);
+    collected.finish(transaction)
+}
+
 /// The message so far.
 #[derive(Default)]
 pub(crate) struct Collected {

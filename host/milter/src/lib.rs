@@ -25,6 +25,7 @@ pub mod settings;
 pub mod smtp_reply;
 
 pub use address::{Address, AddressError};
+pub use collect::receive;
 pub use listener::{BindError, Listener};
 pub use metrics::Metrics;
 pub use modification::{Modification, modifications, modifications_for};

@@ -68,12 +68,12 @@ pub struct Inspection {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be read.
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}: {error}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Not WebAssembly at all.
     #[error("{name} is no WebAssembly file")]
@@ -82,7 +82,7 @@ pub enum LoadError {
         name: String,
     },
     /// A core module, which says nothing of its interfaces.
-    #[error("{name} is a WebAssembly module; a plugin must be a component (`wasmilter plugin build` makes one)")]
+    #[error("{name} is a WebAssembly module; a plugin must be a component (`wasm-tools component new` makes one)")]
     Module {
         /// The plugin as it was named.
         name: String,
@@ -120,7 +120,7 @@ impl Sandbox {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, path: &Path) -> Result<Component, LoadError> {
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
         self.load_bytes(&path.display().to_string(), &bytes)
     }
 
