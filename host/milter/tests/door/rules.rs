@@ -305,3 +305,49 @@ async fn several_messages_in_one_segment_get_one_reply_each() {
     let bodies: Vec<_> = door.script.messages.lock().unwrap().iter().map(|message| message.body.clone()).collect();
     assert_eq!(bodies, ["0", "1", "2", "3", "4"]);
 }
+
+/// §1.10: an MTA that deletes the last recipient answers 250, and the mail is gone.
+#[tokio::test]
+async fn without_recipients_a_message_may_only_be_discarded() {
+    for (verdict, reply) in [
+        (Verdict::Accept, b'y'),
+        (Verdict::Quarantine { reason: "r".into() }, b'y'),
+        (Verdict::Discard, b'd'),
+        (Verdict::Reject(Reply::default()), b'y'),
+    ] {
+        let given = verdict.clone();
+        let door = Door::open(Script::new(MESSAGE, move |message| {
+            message.envelope.recipients.clear();
+            given.clone()
+        }));
+        let outcome = door.greeted(Flavour::Sendmail).await.send(&mail("x")).await.unwrap();
+        assert_eq!((outcome.edits.len(), outcome.reply.command), (0, reply), "{verdict:?}");
+        assert_eq!(outcome.reply.text().starts_with("451"), verdict.name() != "discard" && verdict.name() != "reject");
+    }
+}
+
+/// `RULES.md` says which test proves which rule: the tests must be there.
+#[test]
+fn the_tests_that_rules_md_names_exist() {
+    let milter = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let top = milter.ancestors().nth(2).unwrap();
+    let mut named = 0;
+    for line in include_str!("../RULES.md").lines() {
+        let tests: Vec<(&str, &str)> = line.split('`').filter_map(|quoted| quoted.split_once(".rs::")).collect();
+        let is_rule = line.starts_with("| ") && !line.ends_with("| proven by |");
+        assert!(!is_rule || !tests.is_empty(), "no test for: {line}");
+        for (file, test) in tests {
+            let folder = match file.split('/').next() {
+                Some("door") => milter.join("tests"),
+                Some("src") => milter.to_owned(),
+                Some("fake_mta") => top.join("tests/src"),
+                _ => top.join("tests/tests"),
+            };
+            let path = folder.join(file).with_extension("rs");
+            let source = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(source.contains(&format!("fn {test}(")), "{test} is not in {}", path.display());
+            named += 1;
+        }
+    }
+    assert!(named > 100, "{named}");
+}
