@@ -1,0 +1,3 @@
+module look-alike
+
+go 1.24
