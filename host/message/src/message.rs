@@ -86,6 +86,12 @@ impl ParsedMessage {
         self.tree.get_or_init(|| Arc::new(Tree::parse(&self.headers, &self.body)))
     }
 
+    /// Whether [`Self::tree`] is at hand: the first call takes time that grows with the body.
+    #[must_use]
+    pub fn is_parsed(&self) -> bool {
+        self.tree.get().is_some()
+    }
+
     /// The same message with other content; the tree is parsed anew when asked for.
     #[must_use]
     pub fn with_content(&self, headers: Headers, body: Bytes) -> Self {

@@ -69,6 +69,17 @@ impl Tree {
         Some(self.decoded.get(place)?.get_or_init(|| encoding::decode(content, part.transfer_encoding())))
     }
 
+    /// Whether the content of that part is at hand: nothing to decode, or decoded before.
+    #[must_use]
+    pub fn is_decoded(&self, id: u32) -> bool {
+        let encoded = |part: &&Part| {
+            part.kind == Kind::Leaf && !matches!(part.transfer_encoding(), encoding::Encoding::Identity { .. })
+        };
+        let Some(place) = usize::try_from(id).ok() else { return true };
+        self.parts.get(place).filter(encoded).is_none()
+            || self.decoded.get(place).is_some_and(|decoded| decoded.get().is_some())
+    }
+
     /// What was wrong with a part: with its structure, and, once it has been decoded, with its transfer encoding.
     #[must_use]
     pub fn defects(&self, id: u32) -> Vec<Defect> {

@@ -83,6 +83,9 @@ impl Call {
         self.deadline = deadline;
         self.usage = Usage::default();
         self.memory.forget();
+        if let Some(wasi) = &self.wasi {
+            wasi.begin();
+        }
     }
 
     /// Lets go of everything that belonged to the message.
@@ -97,6 +100,8 @@ impl Call {
     /// # Errors
     /// The limit, or that this is not the time.
     pub(crate) fn charge(&mut self) -> wasmtime::Result<()> {
+        let limits = self.stage.limits;
+        let counted = limits.one_more_call(&mut self.usage);
         match &mut self.phase {
             Phase::Describe => {
                 return Err(Stop::Misuse("describe must not call imports".to_owned()).into());
@@ -104,12 +109,20 @@ impl Call {
             Phase::Configure { touched } => *touched = true,
             Phase::Judge => {}
         }
-        let limits = self.stage.limits;
-        if limits.one_more_call(&mut self.usage) {
-            Ok(())
-        } else {
-            Err(Stop::Limit { what: "calls of the host", limit: limits.host_calls }.into())
+        if counted { Ok(()) } else { Ok(self.within_calls()?) }
+    }
+
+    /// Whether more functions were called than may be. WASI's functions are counted and can not fail by it, so that this
+    /// is also asked at every tick of the clock and before an answer counts.
+    ///
+    /// # Errors
+    /// The limit.
+    pub(crate) fn within_calls(&self) -> Result<(), Stop> {
+        let limit = self.stage.limits.host_calls;
+        if self.usage.host_calls <= limit {
+            return Ok(());
         }
+        Err(Stop::Limit { what: "calls of the host", limit })
     }
 
     /// Whether an import was called while the guest was configured.
@@ -136,5 +149,6 @@ fn on_tick(store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline>
     if store.data().deadline.passed() {
         return Err(Stop::Expired.into());
     }
+    store.data().within_calls()?;
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
 }

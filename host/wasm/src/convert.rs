@@ -7,7 +7,7 @@ use crate::{
         wasmilter::policy::{hook_types, types},
     },
     call::Call,
-    failure::one_line,
+    failure::{Stop, one_line},
     stage::Limits,
 };
 use bytes::Bytes;
@@ -37,7 +37,10 @@ pub(crate) fn decision(answer: Result<policy::Decision, types::Failure>, call: &
     at_most("edits", decision.edits.len(), limits.edits)?;
     let mut edits = Vec::with_capacity(decision.edits.len());
     for (number, wanted) in (1_u32..).zip(decision.edits) {
-        edits.push(edit(wanted, call).map_err(|reason| refused(format!("edit {number}: {reason}")))?);
+        edits.push(edit(wanted, call).map_err(|stop| match stop {
+            Stop::Store(reason) => Failure::new(Cause::Store, one_line(&reason)),
+            stop => refused(format!("edit {number}: {stop}")),
+        })?);
     }
     Ok(Decision { verdict: verdict(decision.verdict)?, edits, facts: facts(decision.facts, &limits)? })
 }
@@ -135,7 +138,7 @@ fn facts(wanted: Vec<types::Fact>, limits: &Limits) -> Result<Vec<Fact>, Failure
     Ok(facts)
 }
 
-fn edit(wanted: policy::Edit, call: &mut Call) -> Result<Edit, String> {
+fn edit(wanted: policy::Edit, call: &mut Call) -> Result<Edit, Stop> {
     Ok(match wanted {
         policy::Edit::AddHeader(field) => Edit::AddHeader(header(field)),
         policy::Edit::InsertHeader(field) => Edit::InsertHeader(header(field)),
@@ -158,7 +161,7 @@ fn edit(wanted: policy::Edit, call: &mut Call) -> Result<Edit, String> {
         policy::Edit::SetSender(sender) => Edit::SetSender(address(sender)),
         policy::Edit::AddRecipient(recipient) => Edit::AddRecipient(address(recipient)),
         policy::Edit::RemoveRecipient(recipient) => Edit::RemoveRecipient(recipient),
-        policy::Edit::SetClient(client) => Edit::SetClient(new_client(client)?),
+        policy::Edit::SetClient(client) => Edit::SetClient(new_client(client).map_err(Stop::Misuse)?),
     })
 }
 
@@ -166,7 +169,7 @@ fn header(field: policy::NewHeader) -> NewHeader {
     NewHeader { name: field.name, value: field.value }
 }
 
-fn new_part(part: policy::NewPart, call: &mut Call) -> Result<NewPart, String> {
+fn new_part(part: policy::NewPart, call: &mut Call) -> Result<NewPart, Stop> {
     Ok(NewPart { media_type: part.media_type, file_name: part.file_name, content: content(part.content, call)? })
 }
 
@@ -174,7 +177,7 @@ fn annotation(text: policy::Annotation) -> Annotation {
     Annotation { plain: text.plain, html: text.html }
 }
 
-fn content(content: policy::Content, call: &mut Call) -> Result<Bytes, String> {
+fn content(content: policy::Content, call: &mut Call) -> Result<Bytes, Stop> {
     match content {
         policy::Content::Inline(bytes) => Ok(bytes.into()),
         policy::Content::Blob(id) => call.blob(id),

@@ -2,7 +2,7 @@
 
 use crate::limiter::MemoryLimiter;
 use wasmilter_message::failure::{Cause, Failure};
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 
 /// Longest detail of a failure, in bytes; a guest may have written it.
 const DETAIL: usize = 300;
@@ -21,6 +21,9 @@ pub(crate) enum Stop {
         /// How much is allowed.
         limit: u64,
     },
+    /// The host could not keep what the guest wrote.
+    #[error("{0}")]
+    Store(String),
     /// A function was called that must not be called now, or with arguments that it does not take.
     #[error("{0}")]
     Misuse(String),
@@ -32,9 +35,13 @@ pub(crate) fn classify(error: &wasmtime::Error, memory: &MemoryLimiter) -> Failu
         let cause = match stop {
             Stop::Expired => Cause::Timeout,
             Stop::Limit { .. } => Cause::Limit,
+            Stop::Store(_) => Cause::Store,
             Stop::Misuse(_) => Cause::Trap,
         };
         return Failure::new(cause, one_line(&stop.to_string()));
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        return Failure::new(Cause::Limit, "limit passed: handles of WASI");
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Failure::new(Cause::Overload, "all slots of the sandbox are taken");
@@ -80,6 +87,8 @@ mod tests {
         assert_eq!(cause(Stop::Expired), Cause::Timeout);
         assert_eq!(cause(Stop::Limit { what: "x", limit: 1 }), Cause::Limit);
         assert_eq!(cause(Stop::Misuse("x".to_owned())), Cause::Trap);
+        assert_eq!(cause(Stop::Store("x".to_owned())), Cause::Store);
+        assert_eq!(cause(ResourceTableError::Full), Cause::Limit);
         assert_eq!(cause(Trap::UnreachableCodeReached), Cause::Trap);
         assert_eq!(cause(wasmtime::Error::msg("anything else")), Cause::Trap);
         let wrapped = wasmtime::Error::from(Stop::Expired).context("while calling");

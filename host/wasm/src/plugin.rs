@@ -236,6 +236,7 @@ impl Prepared {
     async fn put(&self, question: Question, worker: &mut Worker) -> Result<Answer, Failure> {
         let Worker { store, instance, .. } = worker;
         let answered = self.exports.call(question, store, instance).await;
+        let answered = answered.and_then(|raw| store.data().within_calls().map(|()| raw).map_err(Into::into));
         match answered {
             Ok(Raw::Decision(answer)) => convert::decision(answer, store.data_mut()).map(Answer::Decision),
             Ok(Raw::Hook(answer)) => convert::hook_decision(answer, store.data()).map(Answer::Hook),

@@ -19,6 +19,15 @@ pub(crate) const PAGE: u64 = 1 << 16;
 /// Instances beyond those that judge messages or wait to: for loading and configuring while mail flows.
 const SCRATCH: u32 = 16;
 
+/// Core instances in one component: its modules, adapters and shims. Language runtimes have up to some 20.
+const INSTANCES: u32 = 32;
+
+/// Linear memories in one component. Tool chains make one.
+const MEMORIES: u32 = 2;
+
+/// Tables in one component: that of its program and one for each kind of adapter.
+const TABLES: u32 = 8;
+
 /// What the host's functions need of a guest's stack on top of what the guest may use.
 const HOST_STACK: usize = 2 << 20;
 
@@ -170,9 +179,13 @@ fn engine(settings: &SandboxSettings) -> wasmtime::Result<Engine> {
     let memory = usize::try_from(settings.memory_max.saturating_add(16 * PAGE))?;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(live)
-        .total_core_instances(live.saturating_mul(16))
-        .total_memories(live)
-        .total_tables(live.saturating_mul(4))
+        .total_core_instances(live.saturating_mul(INSTANCES))
+        .total_memories(live.saturating_mul(MEMORIES))
+        .total_tables(live.saturating_mul(TABLES))
+        // So that a component that wants more fails when it is loaded, instead of taking the room of others.
+        .max_core_instances_per_component(INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
         .total_stacks(live)
         .table_elements(TABLE_ENTRIES)
         .max_memory_size(memory)

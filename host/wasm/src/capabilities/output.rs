@@ -27,11 +27,11 @@ impl output::Host for Call {
         self.write(blob, &bytes)
     }
 
-    fn append_entity(&mut self, blob: u32, part: u32) -> wasmtime::Result<()> {
+    async fn append_entity(&mut self, blob: u32, part: u32) -> wasmtime::Result<()> {
         if !self.stage.grants.body {
             return Err(Stop::Misuse("append-entity needs the grant body".to_owned()).into());
         }
-        self.known(part)?;
+        self.known(part).await?;
         let length = self.message.entity_len(part);
         let mut at = 0;
         while at < length {
@@ -41,6 +41,11 @@ impl output::Host for Call {
             }
             self.write(blob, &piece)?;
             at = at.saturating_add(piece.len() as u64);
+            // A big part takes its time, which is everybody's on this thread, and has its end.
+            if self.deadline.passed() {
+                return Err(Stop::Expired.into());
+            }
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
@@ -54,7 +59,9 @@ impl Call {
             return Err(Stop::Limit { what: "bytes of output", limit }.into());
         }
         match self.blobs.get_mut(usize::try_from(blob)?) {
-            Some(Blob::Writing(writer)) => Ok(writer.write(bytes)?),
+            Some(Blob::Writing(writer)) => {
+                writer.write(bytes).map_err(|error| Stop::Store(format!("keeping a blob: {error}")).into())
+            }
             _ => Err(Stop::Misuse(format!("there is no blob {blob}")).into()),
         }
     }
@@ -62,10 +69,10 @@ impl Call {
     /// The content of a blob that a decision names.
     ///
     /// # Errors
-    /// When there is no such blob, or its bytes could not be kept; in words.
-    pub(crate) fn blob(&mut self, id: u32) -> Result<Bytes, String> {
+    /// When there is no such blob, or its bytes could not be kept.
+    pub(crate) fn blob(&mut self, id: u32) -> Result<Bytes, Stop> {
         let blob = usize::try_from(id).ok().and_then(|place| self.blobs.get_mut(place));
-        let Some(blob) = blob else { return Err(format!("there is no blob {id}")) };
+        let Some(blob) = blob else { return Err(Stop::Misuse(format!("there is no blob {id}"))) };
         if let Blob::Writing(_) = blob
             && let Blob::Writing(writer) = std::mem::replace(blob, Blob::Written(Bytes::new()))
         {
@@ -76,8 +83,8 @@ impl Call {
         }
         match blob {
             Blob::Written(bytes) => Ok(bytes.clone()),
-            Blob::Lost(reason) => Err(reason.clone()),
-            Blob::Writing(_) => Err(format!("blob {id} is still open")),
+            Blob::Lost(reason) => Err(Stop::Store(reason.clone())),
+            Blob::Writing(_) => Err(Stop::Misuse(format!("blob {id} is still open"))),
         }
     }
 }

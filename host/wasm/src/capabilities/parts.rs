@@ -9,27 +9,38 @@ use crate::{
     capabilities::{READ_AT_ONCE, headers::field},
     failure::Stop,
 };
-use wasmilter_message::mime::{Kind, Part, Role, Tree};
+use std::sync::Arc;
+use wasmilter_message::{
+    message::ParsedMessage,
+    mime::{Kind, Part, Role, Tree},
+};
+
+/// More than this is parsed, decoded or converted off the thread, which has other sessions to serve. In bytes; less
+/// takes less than a millisecond.
+const BLOCKING: usize = 256 << 10;
 
 impl parts::Host for Call {
-    fn all(&mut self) -> wasmtime::Result<Vec<parts::Part>> {
+    async fn all(&mut self) -> wasmtime::Result<Vec<parts::Part>> {
         self.charge()?;
+        self.parse().await?;
         let tree = self.message.tree();
         Ok(tree.parts().iter().map(|part| seen(tree, part)).collect())
     }
 
-    fn header_fields(&mut self, part: u32) -> wasmtime::Result<Vec<HeaderField>> {
-        self.known(part)?;
+    async fn header_fields(&mut self, part: u32) -> wasmtime::Result<Vec<HeaderField>> {
+        self.known(part).await?;
         Ok(self.message.part_fields(part).iter().map(field).collect())
     }
 
-    fn size(&mut self, part: u32) -> wasmtime::Result<u32> {
-        self.known(part)?;
+    async fn size(&mut self, part: u32) -> wasmtime::Result<u32> {
+        self.known(part).await?;
+        self.decode(part).await?;
         Ok(u32::try_from(self.message.decoded(part).len()).unwrap_or(u32::MAX))
     }
 
-    fn read(&mut self, part: u32, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
-        self.known(part)?;
+    async fn read(&mut self, part: u32, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
+        self.known(part).await?;
+        self.decode(part).await?;
         let content = self.message.decoded(part);
         let start = usize::try_from(offset)?.min(content.len());
         let rest = content.get(start..).unwrap_or_default();
@@ -37,24 +48,67 @@ impl parts::Host for Call {
         Ok(rest.get(..length).unwrap_or(rest).to_vec())
     }
 
-    fn text(&mut self, part: u32, limit: u32) -> wasmtime::Result<String> {
-        self.known(part)?;
-        Ok(self.message.part_text(part, usize::try_from(limit)?))
+    async fn text(&mut self, part: u32, limit: u32) -> wasmtime::Result<String> {
+        self.known(part).await?;
+        self.decode(part).await?;
+        // More than its memory can not be handed over.
+        let limit = u64::from(limit).min(self.stage.limits.memory);
+        let limit = usize::try_from(limit)?;
+        if limit.min(self.message.decoded(part).len()) > BLOCKING {
+            return self.elsewhere(move |message| message.part_text(part, limit)).await;
+        }
+        Ok(self.message.part_text(part, limit))
     }
 
-    fn read_entity(&mut self, part: u32, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
-        self.known(part)?;
+    async fn read_entity(&mut self, part: u32, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
+        self.known(part).await?;
         Ok(self.message.entity_read(part, u64::from(offset), usize::try_from(length.min(READ_AT_ONCE))?))
     }
 }
 
 impl Call {
     /// Charges for a call about a part, which must exist.
-    pub(super) fn known(&mut self, part: u32) -> wasmtime::Result<()> {
+    pub(super) async fn known(&mut self, part: u32) -> wasmtime::Result<()> {
         self.charge()?;
+        self.parse().await?;
         match self.message.tree().part(part) {
             Some(_) => Ok(()),
             None => Err(Stop::Misuse(format!("there is no part {part}")).into()),
+        }
+    }
+
+    /// Has the tree at hand.
+    async fn parse(&mut self) -> wasmtime::Result<()> {
+        if self.message.body.len() > BLOCKING && !self.message.is_parsed() {
+            self.elsewhere(|message| _ = message.tree()).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the content of a part at hand.
+    async fn decode(&mut self, part: u32) -> wasmtime::Result<()> {
+        let tree = self.message.tree();
+        let big = tree.part(part).is_some_and(|part| part.encoded_size() > BLOCKING);
+        if big && !tree.is_decoded(part) {
+            self.elsewhere(move |message| drop(message.decoded(part))).await?;
+        }
+        Ok(())
+    }
+
+    /// Does something with the message on a thread where it disturbs nobody. When the deadline passes meanwhile, the
+    /// call ends; the work, whose bound is the size of the message, is finished for nobody.
+    async fn elsewhere<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&ParsedMessage) -> T + Send + 'static,
+    ) -> wasmtime::Result<T> {
+        let message = Arc::clone(&self.message);
+        match tokio::task::spawn_blocking(move || work(&message)).await {
+            Ok(done) => Ok(done),
+            Err(lost) => match lost.try_into_panic() {
+                // On to the one place that turns panics into an answer.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(wasmtime::Error::msg("the host is shutting down")),
+            },
         }
     }
 }

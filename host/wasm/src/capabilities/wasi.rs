@@ -27,6 +27,9 @@ const PACKAGES: [&str; 6] = ["io", "cli", "clocks", "random", "filesystem", "soc
 /// At most so many bytes of randomness in one call.
 const RANDOM_AT_ONCE: u64 = 64 << 10;
 
+/// Streams, timers and other things of WASI that one instance has at the same time.
+const HANDLES: usize = 1000;
+
 /// Bytes of output that are taken in one call; the rest of a longer line comes as a line of its own.
 const PRINTED_AT_ONCE: usize = 4096;
 
@@ -52,6 +55,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
+    printed: Arc<AtomicU32>,
 }
 
 impl Wasi {
@@ -60,7 +64,7 @@ impl Wasi {
         let printed = Arc::new(AtomicU32::new(0));
         builder
             .stdout(Printed { stage: Arc::clone(stage), lines: Arc::clone(&printed) })
-            .stderr(Printed { stage: Arc::clone(stage), lines: printed })
+            .stderr(Printed { stage: Arc::clone(stage), lines: Arc::clone(&printed) })
             .max_random_size(RANDOM_AT_ONCE)
             .allow_tcp(false)
             .allow_udp(false)
@@ -74,14 +78,22 @@ impl Wasi {
                 .insecure_random(Deterministic::new(SEED.to_vec()))
                 .insecure_random_seed(u128::from(u64::from_be_bytes(SEED)));
         }
-        Self { context: builder.build(), table: ResourceTable::new() }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Self { context: builder.build(), table, printed }
+    }
+
+    /// Makes ready for the next message of a reused instance.
+    pub(crate) fn begin(&self) {
+        self.printed.store(0, Ordering::Relaxed);
     }
 }
 
 impl WasiView for Call {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Handles that a guest got while it was configured do not exist in the instances that start from its snapshot.
-        // This can not fail here; a guest that calls WASI too often or out of turn is ended by its deadline.
+        // This can not fail here; a guest that calls too often is ended at the next tick (`Call::within_calls`). In
+        // `describe`, runtimes may start.
         drop(self.charge());
         let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.stage)));
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }

@@ -29,6 +29,32 @@ async fn a_snapshot_keeps_what_configure_computed_and_forgets_messages() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_message_sees_another_however_many_there_are_at_once() {
+    let sandbox = sandbox();
+    let plugin = plugin(&sandbox, "leaky", &json!({"numbers": [1, 2, 39]}));
+    for _ in 0..20 {
+        // As many as there are slots, so that slots are used again, by four threads at once; some of them fail.
+        let calls = (0..16).map(|number| {
+            let plugin = plugin.clone();
+            tokio::spawn(async move {
+                let subject = if number % 5 == 0 { "bad" } else { "good" };
+                (subject, decide(&plugin, message(subject)).await)
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            match call.await.unwrap() {
+                ("good", decision) => {
+                    let decision = decision.unwrap();
+                    assert!((number(&decision, "sum") - 42.0).abs() < f64::EPSILON);
+                    assert!((number(&decision, "count") - 1.0).abs() < f64::EPSILON, "another message left something");
+                }
+                (_, decision) => drop(decision.unwrap_err()),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_worker_is_reused_so_often_and_dropped_after_a_failure() {
     let sandbox = sandbox();

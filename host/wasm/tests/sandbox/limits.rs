@@ -2,14 +2,16 @@
 //! message: neither may notice.
 
 use crate::support::{NoServices, decide, decide_within, guest, message, plugin, sandbox, stage};
+use bytes::Bytes;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use wasmilter_message::{
+    body::{BodyStore, BodyWriter},
     decision::{Decision, Verdict},
     failure::{Cause, Failure},
     grants::Grants,
 };
-use wasmilter_wasm::{Isolation, Limits, Plugin, SandboxSettings};
+use wasmilter_wasm::{Isolation, Limits, LoadError, Plugin, SandboxSettings};
 
 /// Has the plugin judge a bad message and a good one at the same time, then another good one; gives what became of the bad
 /// one.
@@ -173,4 +175,53 @@ async fn more_calls_than_slots_are_refused_at_once() {
     assert_eq!(second.0.unwrap_err().cause, Cause::Timeout);
     assert_eq!(third.0.unwrap_err().cause, Cause::Overload);
     assert_eq!(decide(&plugin, message("good")).await.unwrap().verdict, Verdict::Next);
+}
+
+/// A disk that is full: says so when something is written, or only at the end.
+#[derive(Clone, Copy)]
+struct Full {
+    at_once: bool,
+}
+
+impl BodyStore for Full {
+    fn start(&self) -> Box<dyn BodyWriter> {
+        Box::new(*self)
+    }
+}
+
+impl BodyWriter for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<()> {
+        if self.at_once { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn len(&self) -> u64 {
+        0
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Bytes> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_the_hosts_failure_and_not_the_plugins() {
+    for at_once in [true, false] {
+        let bodies = Arc::new(Full { at_once });
+        let settings = SandboxSettings { slots: 4, bodies, ..SandboxSettings::default() };
+        let sandbox = wasmilter_wasm::Sandbox::new(&settings).unwrap();
+        let plugin = plugin(&sandbox, "huge-decision", &json!({"blob": 1000}));
+        let failure = decide(&plugin, message("bad")).await.unwrap_err();
+        assert_eq!(failure.cause, Cause::Store, "{failure}");
+    }
+}
+
+#[test]
+fn a_component_with_more_memories_and_tables_than_its_share_is_refused() {
+    let sandbox = sandbox();
+    for (what, count) in [("memory 1", 3), ("table 1 funcref", 9)] {
+        let instances: String = (0..count).map(|n| format!("(core instance $i{n} (instantiate $m))")).collect();
+        let component = wat::parse_str(format!("(component (core module $m ({what})) {instances})")).unwrap();
+        let outcome = sandbox.load_bytes("greedy", &component);
+        assert!(matches!(outcome, Err(LoadError::Invalid { .. })), "{what}: {outcome:?}");
+    }
 }

@@ -15,5 +15,6 @@ mod isolation;
 mod limits;
 mod loading;
 mod refusals;
+mod runtime;
 mod services;
 mod support;
