@@ -3,7 +3,7 @@
 use crate::{
     listener::{Acceptor, Listener},
     metrics::Metrics,
-    session::{self, Door},
+    session::{self, Closing, Door},
     settings::Settings,
 };
 use socket2::{SockRef, TcpKeepalive};
@@ -21,6 +21,9 @@ use wasmilter_message::{body::BodyStore, judge::Judge};
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 
+/// For a temporary failure to reach the mail server when a message was still judged at the end of [`Settings::drain`].
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A peer that is silently gone is noticed after this, and a few probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
@@ -31,7 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(120);
 /// are judged at once are bounded by the judge.
 ///
 /// At shutdown nothing more is accepted, connections without a transaction are closed, the others end after theirs, or
-/// after [`Settings::drain`].
+/// after [`Settings::drain`]: a message that is judged then is a temporary failure, others get no answer any more.
 ///
 /// # Errors
 /// When the listener can not be used in this runtime. Errors while accepting do not end it.
@@ -47,7 +50,7 @@ pub async fn serve(
     let acceptor = listener.into_acceptor()?;
     let drain = settings.drain;
     let door = Arc::new(Door { judge, store, settings, metrics });
-    let (close, closing) = watch::channel(false);
+    let (close, closing) = watch::channel(Closing::Not);
     let mut sessions = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
@@ -62,20 +65,24 @@ pub async fn serve(
     }
     drop(acceptor);
     // Nobody listens any more only when all sessions are gone: then there is nobody to tell either.
-    close.send_replace(true);
-    let drained = timeout(drain, async {
-        while let Some(ended) = sessions.join_next().await {
-            note_panic(ended);
-        }
-    });
-    if drained.await.is_err() {
+    close.send_replace(Closing::Draining);
+    if timeout(drain, all_ended(&mut sessions)).await.is_err() {
         tracing::warn!(%address, connections = sessions.len(), ?drain, "transactions did not end in time: closing");
-        sessions.shutdown().await;
+        close.send_replace(Closing::Now);
+        if timeout(LAST_WORDS, all_ended(&mut sessions)).await.is_err() {
+            sessions.shutdown().await;
+        }
     }
     Ok(())
 }
 
-async fn serve_one<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<bool>)
+async fn all_ended(sessions: &mut JoinSet<()>) {
+    while let Some(ended) = sessions.join_next().await {
+        note_panic(ended);
+    }
+}
+
+async fn serve_one<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<Closing>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {

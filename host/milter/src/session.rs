@@ -93,9 +93,19 @@ impl SessionError {
     }
 }
 
-/// Serves a connection to its end. `closing` turns true at shutdown: the session then ends after the transaction that
-/// is under way.
-pub(crate) async fn run<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<bool>)
+/// How far the shutdown is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// There is none.
+    Not,
+    /// A session ends after the transaction that is under way.
+    Draining,
+    /// It ends now; who waits for a judgement gets a temporary failure.
+    Now,
+}
+
+/// Serves a connection to its end, or until `closing` says so.
+pub(crate) async fn run<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<Closing>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -116,7 +126,7 @@ where
 struct Session<S> {
     connection: Connection<S>,
     door: Arc<Door>,
-    closing: watch::Receiver<bool>,
+    closing: watch::Receiver<Closing>,
     /// For the log, and the id of hooks before MAIL.
     id: Arc<str>,
     macros: Macros,
@@ -138,7 +148,7 @@ struct Current {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    fn new(connection: Connection<S>, door: Arc<Door>, closing: watch::Receiver<bool>) -> Self {
+    fn new(connection: Connection<S>, door: Arc<Door>, closing: watch::Receiver<Closing>) -> Self {
         Self {
             connection,
             door,
@@ -203,12 +213,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn next_event(&mut self) -> Result<Option<Event>, SessionError> {
         let Settings { idle, frame, .. } = *self.door.settings;
         let frame = if self.transaction.is_some() {
-            self.connection.next(idle, frame).await?
+            select! {
+                biased;
+                frame = self.connection.next(idle, frame) => frame?,
+                () = closed(&mut self.closing) => None,
+            }
         } else {
             select! {
                 biased;
                 frame = self.connection.next(idle, frame) => frame?,
-                _ = self.closing.wait_for(|closing| *closing) => None,
+                _ = self.closing.wait_for(|closing| *closing != Closing::Not) => None,
             }
         };
         Ok(frame.map(Event::parse).transpose()?)
@@ -301,7 +315,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let message = match collected.finish(so_far) {
             Ok(message) => message,
             Err(verdict) => {
-                tracing::info!(message = %self.transaction().id, verdict = verdict.name(), "message was not judged");
+                let queue_id = self.macros.get("i").unwrap_or_default();
+                tracing::info!(id = %self.transaction().id, queue_id, verdict = verdict.name(), "message was not judged");
                 return Ok(vec![reply::verdict(&verdict)]);
             }
         };
@@ -312,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Err(failure) => return Ok(vec![reply::verdict(&Verdict::Tempfail(failure))]),
         };
         Ok(judgement(&judged, negotiated).unwrap_or_else(|error| {
-            tracing::error!(message = %self.transaction().id, %error, "judgement can not be told to the mail server");
+            tracing::error!(id = %self.transaction().id, %error, "judgement can not be told to the mail server");
             vec![reply::verdict(&Verdict::Tempfail(host_failed()))]
         }))
     }
@@ -340,7 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         })
     }
 
-    /// Waits for the judge, but not longer than `limit`, and not when the MTA has gone. With `progress`, tells the MTA
+    /// Waits for the judge, but not longer than `limit` or the shutdown, and not when the MTA has gone. With `progress`, tells the MTA
     /// now and then that work goes on: allowed at the end of a message only. When the judge panics or is too slow, gives
     /// the reply of a temporary failure.
     async fn wait_for<T>(
@@ -368,6 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     tracing::error!(session = %self.id, ?limit, "judge did not answer in time");
                     return Ok(Err(host_failed()));
                 }
+                () = closed(&mut self.closing) => return Ok(Err(host_failed())),
                 _ = ticks.tick(), if progress => self.connection.send([MilterReply::Progress]).await?,
             }
         }
@@ -455,6 +471,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.helo = None;
         self.facts_at_connect = Facts::default();
         self.facts_at_helo = Facts::default();
+    }
+}
+
+/// Waits for the time when the session must end, whatever is under way.
+async fn closed(closing: &mut watch::Receiver<Closing>) {
+    if closing.wait_for(|closing| *closing == Closing::Now).await.is_err() {
+        // Nobody is left to say so; who left the session behind ends it by dropping it.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -391,3 +391,22 @@ async fn shutdown_does_not_wait_for_ever() {
     tokio::time::timeout(Duration::from_secs(5), door.close()).await.unwrap();
     mta.closed().await.unwrap();
 }
+
+/// Were the connection just closed, the mail server would fail the whole SMTP session.
+#[tokio::test]
+async fn a_message_still_judged_when_shutdown_runs_out_of_patience_is_a_temporary_failure() {
+    let settings = Settings { drain: Duration::from_millis(100), ..Settings::default() };
+    let script = Script::new(MESSAGE, |_| Verdict::Accept).taking(Duration::from_secs(60));
+    let door = Door::open_with(script, settings);
+    let mut mta = door.greeted(Flavour::Postfix).await;
+    mta.command(b'M', b"<a@example.org>\0").await.unwrap();
+    mta.queue(b'E', b"");
+    mta.flush().await.unwrap();
+    let script = Arc::clone(&door.script);
+    eventually("judge has begun", || *script.unfinished.lock().unwrap() == 1).await;
+    let closing = door.begin_closing();
+    let reply = tokio::time::timeout(Duration::from_secs(5), mta.reply()).await.unwrap().unwrap();
+    assert_eq!((reply.command, reply.data.starts_with(b"451 4.3.2 ")), (b'y', true), "{reply:?}");
+    mta.closed().await.unwrap();
+    closing.await.unwrap().unwrap();
+}
