@@ -3,11 +3,16 @@
 
 use crate::{
     bundled,
-    config::{Config, Stage as Configured, diagnostic::Diagnostics, expand::expand, source::Located},
+    config::{
+        Config, Stage as Configured,
+        diagnostic::Diagnostics,
+        expand::{Expanded, expand},
+        source::Located,
+    },
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use wasmilter_message::{policy::Policy, service::Services};
+use wasmilter_message::{grants::Grants, policy::Policy, service::Services};
 use wasmilter_pipeline::{Condition, Stage};
 use wasmilter_wasm::{Component, Isolation, Limits, PrepareError, Sandbox, StageSettings};
 
@@ -42,21 +47,28 @@ pub(crate) fn prepare(
     let mut stages = Vec::new();
     for configured in &config.stages {
         let conditions = compile_conditions(configured, mistakes);
-        let json = expand(&configured.config, &config.source, mistakes).to_string();
+        let expanded = expand(&configured.config, &config.source, mistakes);
         let Some((file, component)) = load(configured, config, sandbox, &mut components, mistakes) else {
             continue;
         };
-        let settings = StageSettings {
-            stage: Arc::from(configured.name.as_str()),
-            config: json,
-            grants: configured.grants.clone(),
-            limits: Limits { memory: configured.memory, ..Limits::default() },
-            isolation: configured.isolation,
+        let prepare = |grants: &Grants| {
+            let settings = StageSettings {
+                stage: Arc::from(configured.name.as_str()),
+                config: expanded.json.to_string(),
+                grants: grants.clone(),
+                limits: Limits { memory: configured.memory, ..Limits::default() },
+                isolation: configured.isolation,
+            };
+            sandbox.prepare(&component, settings, Arc::clone(services))
         };
-        let plugin = match sandbox.prepare(&component, settings, Arc::clone(services)) {
+        let plugin = match prepare(&configured.grants) {
             Ok(plugin) => plugin,
             Err(error) => {
-                explain(error, configured, mistakes);
+                // The plugin is asked about its own settings all the same, in a stage that will not run.
+                let more = with_missing(&configured.grants, &error).and_then(|grants| prepare(&grants).err());
+                for error in [Some(error), more].into_iter().flatten() {
+                    explain(error, configured, &expanded, mistakes);
+                }
                 continue;
             }
         };
@@ -118,15 +130,23 @@ fn load(
     }
 }
 
+/// The grants with those that are missing; None when that is not what is wrong.
+fn with_missing(grants: &Grants, error: &PrepareError) -> Option<Grants> {
+    let PrepareError::MissingGrants(missing) = error else { return None };
+    let mut grants = grants.clone();
+    missing.iter().try_for_each(|grant| grants.add(grant)).ok()?;
+    Some(grants)
+}
+
 /// Puts what the sandbox says at the place in the configuration that can change it.
-fn explain(error: PrepareError, configured: &Configured, mistakes: &mut Diagnostics) {
+fn explain(error: PrepareError, configured: &Configured, expanded: &Expanded, mistakes: &mut Diagnostics) {
     match error {
         PrepareError::MissingGrants(missing) => {
             let help = format!("add to the stage's grants: {}", missing.join(", "));
             mistakes.add(&configured.grants_at, format!("the plugin needs {}", missing.join(", ")), Some(help));
         }
         PrepareError::Config(problems) => {
-            for problem in problems {
+            for problem in problems.into_iter().filter(|problem| !expanded.is_unread(&problem.path)) {
                 mistakes.add(&configured.config.spot(&problem.path), problem.message, None);
             }
         }

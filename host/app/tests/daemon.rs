@@ -161,7 +161,6 @@ fn what_the_text_names_is_looked_at_too_and_all_mistakes_come_together() {
     for expected in expected {
         assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected} is not in {found:#?}");
     }
-    // Without its grant the plugin is not asked for its configuration.
     assert!(found.iter().any(|mistake| mistake.contains("stage[0]: the plugin needs body")), "{found:#?}");
 }
 
@@ -170,4 +169,24 @@ fn a_plugins_own_mistakes_are_shown_at_their_keys() {
     let found = mistakes("grants = ['body']\n[stage.config]\non_virus = 'eat'\n");
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("stage[0].config"), "{found:#?}");
+}
+
+/// What a plugin says of its settings is there at once, also when grants are missing; what it would say of a file that can not
+/// be read is not.
+#[test]
+fn mistakes_hide_no_others_and_make_no_more() {
+    let found = mistakes(
+        "[stage.config]\non_virus = 'eat'\nsignatures = { file = 'none' }\n[[stage]]\nname = 'd'\n\
+         plugin = 'disclaimer'\ngrants = ['body']\n[stage.config]\ntext = { file = 'none' }\n",
+    );
+    let expected = [
+        "stage[0]: the plugin needs body",
+        "stage[0].config.on_virus: ",
+        "stage[0].config.signatures.file: \"none\" can not be read",
+        "stage[1].config.text.file: \"none\" can not be read",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (mistake, expected) in found.iter().zip(expected) {
+        assert!(mistake.contains(expected), "{expected} is not in {found:#?}");
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     source::Source,
 };
 use base64::Engine as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
@@ -19,23 +19,48 @@ use std::{
 pub(crate) const MOST_FILE_BYTES: u64 = 32 << 20;
 
 /// The settings with the contents of the files that they name. Relative paths are relative to the configuration file.
-/// Files that can not be read are mistakes.
-pub(crate) fn expand(settings: &Settings, source: &Source, mistakes: &mut Diagnostics) -> Value {
+/// Files that can not be read are mistakes; empty ones stand in for them.
+pub(crate) fn expand(settings: &Settings, source: &Source, mistakes: &mut Diagnostics) -> Expanded {
     let mut json = Value::Object(settings.json.clone());
+    let mut unread = Vec::new();
     let mut budget = Budget { left: MOST_FILE_BYTES };
     for (pointer, insertion) in &settings.insertions {
-        let (path, inserted) = match &insertion.value {
-            Insertion::File(path) => (path, file(path, source, &mut budget)),
-            Insertion::Directory(path) => (path, directory(path, source, &mut budget)),
+        let (path, inserted, empty) = match &insertion.value {
+            Insertion::File(path) => {
+                (path, file(path, source, &mut budget), json!({"file": path.as_str(), "content": ""}))
+            }
+            Insertion::Directory(path) => {
+                (path, directory(path, source, &mut budget), json!({"directory": path.as_str(), "files": []}))
+            }
         };
-        match (inserted, json.pointer_mut(pointer)) {
-            (Ok(inserted), Some(place)) => *place = inserted,
-            (Err(error), _) => mistakes.add(&insertion.at, format!("{path:?} can not be read: {error}"), None),
-            // The pointer was made from this very tree.
-            (Ok(_), None) => {}
+        let inserted = inserted.unwrap_or_else(|error| {
+            mistakes.add(&insertion.at, format!("{path:?} can not be read: {error}"), None);
+            unread.push(pointer.clone());
+            empty
+        });
+        // The pointer was made from this very tree.
+        if let Some(place) = json.pointer_mut(pointer) {
+            *place = inserted;
         }
     }
-    json
+    Expanded { json, unread }
+}
+
+/// Settings with files in them.
+pub(crate) struct Expanded {
+    pub(crate) json: Value,
+    /// JSON pointers to what could not be read: what the plugin says of it is a consequence of that.
+    unread: Vec<String>,
+}
+
+impl Expanded {
+    /// Whether `pointer` names what could not be read, or something in it.
+    pub(crate) fn is_unread(&self, pointer: &str) -> bool {
+        let inside = |unread: &String| {
+            pointer.strip_prefix(unread.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.unread.iter().any(inside)
+    }
 }
 
 /// What is left of [`MOST_FILE_BYTES`].
@@ -128,7 +153,7 @@ mod tests {
         let source = Source::new(path("wasmilter.toml"), text);
         let (config, mut mistakes) = Config::parse(&source);
         assert!(mistakes.is_empty(), "{mistakes}");
-        let json = expand(&config.stages[0].config, &source, &mut mistakes);
+        let json = expand(&config.stages[0].config, &source, &mut mistakes).json;
         (json, mistakes.list().iter().map(|m| format!("{}:{} {}: {}", m.line, m.column, m.key, m.message)).collect())
     }
 
