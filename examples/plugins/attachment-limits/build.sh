@@ -10,6 +10,6 @@ mkdir -p build/wit/deps/policy
 cp wit/world.wit build/wit/
 cp ../../../wit/*.wit build/wit/deps/policy/
 python3 -m ziglang cc -target wasm32-freestanding -mcpu=mvp+bulk_memory -std=c11 -Wall -Wextra -Werror -Oz -ffreestanding -nostdlib \
-  -Wl,--no-entry -Wl,--strip-all -o build/core.wasm policy.c
+  -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=65536 -o build/core.wasm policy.c
 wasm-tools component embed build/wit build/core.wasm --world attachment-limits --output build/embedded.wasm
 wasm-tools component new build/embedded.wasm --output attachment-limits.wasm
