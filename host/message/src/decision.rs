@@ -234,6 +234,17 @@ impl Edit {
             Self::SetClient(_) => "set-client",
         }
     }
+
+    /// Bytes of new content that it brings along.
+    #[must_use]
+    pub fn content_len(&self) -> usize {
+        match self {
+            Self::ReplacePart { with: part, .. } | Self::AddPart(part) => part.content.len(),
+            Self::AppendText(text) | Self::PrependText(text) => text.plain.len().saturating_add(text.html.len()),
+            Self::ReplaceContent { body, .. } => body.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What an envelope hook says.

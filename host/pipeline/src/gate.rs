@@ -56,8 +56,12 @@ struct Run {
     trace: Trace,
 }
 
-/// A body above this is changed off the arbiter, which has other sessions to serve. In bytes; changing less takes
-/// less than a millisecond.
+/// All stages together at one hook: the MTA waits for a reply, Sendmail for 10 s, and a door gives up on the pipeline
+/// after 5 s. Earlier than that a stage that is too slow gets what its `on_failure` says.
+const HOOK_DEADLINE: Duration = Duration::from_secs(4);
+
+/// A body above this, or with more than this to write into it, is changed off the arbiter, which has other sessions to
+/// serve. In bytes; changing less takes less than a millisecond.
 const BLOCKING: usize = 256 * 1024;
 
 impl Judge for Gate {
@@ -178,7 +182,6 @@ impl Gate {
         let decision: Decision = lane.call(self.worker, deadline, decide).await?;
         let checked = combine::check(&decision);
         let Decision { verdict, edits, facts } = decision;
-        trace.facts = facts;
         let (edits, applied) = match checked {
             Ok(()) => self.apply(lane, message, edits).await,
             Err(failure) => (edits, Err(failure)),
@@ -189,6 +192,8 @@ impl Gate {
             Err(failure) if failure.cause == Cause::Store && combine::drops_edits(&verdict) => Arc::clone(message),
             applied => applied?,
         };
+        // Of a refused decision the trace shows the edits, as one of them is why; nothing of it is published.
+        trace.facts = facts;
         Ok((verdict, published(applied, lane, &trace.facts)))
     }
 
@@ -202,12 +207,13 @@ impl Gate {
         if edits.is_empty() {
             return (edits, Ok(Arc::clone(message)));
         }
+        let new: usize = edits.iter().map(Edit::content_len).fold(0, usize::saturating_add);
         let (from, grants, store) = (Arc::clone(message), lane.stage.grants, Arc::clone(&self.shared.store));
         let work = move || {
             let applied = apply(&from, &edits, grants, &*store);
             (edits, applied)
         };
-        let (edits, applied) = if message.body.len() > BLOCKING {
+        let (edits, applied) = if message.body.len() > BLOCKING || new > BLOCKING {
             match tokio::task::spawn_blocking(work).await {
                 Ok(done) => done,
                 Err(lost) => match lost.try_into_panic() {
@@ -231,7 +237,7 @@ impl Gate {
         let mut message = Arc::new(ParsedMessage::without_content(so_far));
         let verdict = match self.permit().await {
             Ok(_permit) => {
-                let deadline = clock::after(self.shared.limits.message_deadline);
+                let deadline = clock::after(self.shared.limits.message_deadline.min(HOOK_DEADLINE));
                 let stages = AssertUnwindSafe(self.asked_stages(&hook, &mut message, deadline)).catch_unwind().await;
                 stages.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
             }

@@ -150,6 +150,17 @@ pub(super) fn at_hooks(
     Fake::new(needs, Box::new(|_, _| panic!("no message wanted")), act)
 }
 
+/// Says next at every hook after a while, whatever its deadline.
+pub(super) fn slow_at_hooks(needs: Needs, takes: Duration) -> Arc<Fake> {
+    let act = Box::new(move |_, _| -> BoxFuture<'static, Result<HookDecision, Failure>> {
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            hook_verdict(HookVerdict::Next)
+        })
+    });
+    Fake::new(needs, Box::new(|_, _| panic!("no message wanted")), act)
+}
+
 /// Says that at every hook.
 pub(super) fn hook_verdict(verdict: HookVerdict) -> Result<HookDecision, Failure> {
     Ok(HookDecision { verdict, facts: Vec::new() })

@@ -1,7 +1,7 @@
 //! Envelope hooks: who is asked, in which order, and what is kept.
 
 use super::fake::*;
-use crate::{Limits, Mode};
+use crate::{Limits, Mode, OnFailure};
 use std::time::Duration;
 use wasmilter_message::{
     decision::{HookDecision, HookVerdict, Reply, Verdict},
@@ -123,4 +123,22 @@ fn a_full_gate_answers_hooks_by_a_temporary_failure() {
         assert!(matches!(judged.verdict, HookVerdict::Tempfail(_)));
         assert!(bench.metric("wasmilter_host_failures_total{cause=\"overload\"}") == 1.0);
     });
+}
+
+/// The door gives up after 5 s, and Sendmail after 10 s: whatever the stage's own time limit is.
+#[test]
+fn a_slow_hook_gets_what_on_failure_says_before_the_door_gives_up() {
+    for (on_failure, refused) in [(OnFailure::Skip, false), (OnFailure::Tempfail, true)] {
+        paused(async move {
+            let mut stages = vec![stage("s", &slow_at_hooks(ALL, Duration::from_secs(60)))];
+            stages[0].timeout = Duration::from_secs(30);
+            stages[0].on_failure = on_failure;
+            let bench = Bench::new(stages);
+            let started = tokio::time::Instant::now();
+            let judged = bench.pipeline.judge(0).hook(Hook::Mail, Transaction::default()).await;
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+            assert_eq!(matches!(judged.verdict, HookVerdict::Tempfail(_)), refused);
+            assert!(bench.metric("wasmilter_stage_failures_total{cause=\"timeout\",stage=\"s\"}") == 1.0);
+        });
+    }
 }

@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 use wasmilter_message::{
-    body::InMemory,
-    decision::{Decision, Verdict},
+    apply::EditGrants,
+    body::{BodyStore, BodyWriter, InMemory},
+    decision::{Decision, Edit, NewPart, Verdict},
 };
 
 fn pipeline(stages: Vec<crate::Stage>, arbiters: &[Arbiter]) -> Pipeline {
@@ -89,5 +90,43 @@ fn a_worker_that_is_gone_is_replaced_by_another() {
         let pipeline = Pipeline::start(stages, Limits::default(), Arc::new(InMemory), metrics, &handles);
         assert_eq!(pipeline.judge(0).judge(mail()).await.verdict, Verdict::Accept);
         pipeline.stop().await;
+    });
+}
+
+/// Says on which thread bodies are written.
+#[derive(Default)]
+struct Watched(Mutex<Vec<std::thread::ThreadId>>);
+
+impl BodyStore for Watched {
+    fn start(&self) -> Box<dyn BodyWriter> {
+        self.0.lock().expect("not poisoned").push(std::thread::current().id());
+        InMemory.start()
+    }
+}
+
+#[test]
+fn what_is_big_is_written_off_the_arbiter_also_into_a_small_message() {
+    System::new().block_on(async {
+        for (size, on_arbiter) in [(10_000, true), (10_000_000, false)] {
+            let part = NewPart {
+                media_type: "application/octet-stream".to_owned(),
+                file_name: "file".to_owned(),
+                content: vec![0; size].into(),
+            };
+            let decision = Decision { edits: vec![Edit::AddPart(part)], ..Decision::verdict(Verdict::Next) };
+            let mut adding = stage("s", &saying(Ok(decision)));
+            adding.grants = EditGrants { body: true, ..EditGrants::default() };
+            let store = Arc::new(Watched::default());
+            let metrics = Metrics::register(&Registry::new()).expect("a new registry");
+            let pipeline = Pipeline::start(vec![adding], Limits::default(), Arc::clone(&store) as _, metrics, &[]);
+            let judged = pipeline.judge(0).judge(mail()).await;
+            assert_eq!(judged.verdict, Verdict::Accept);
+            assert!(judged.message.body.len() > size);
+            let threads = store.0.lock().expect("not poisoned").clone();
+            assert!(!threads.is_empty());
+            let here = std::thread::current().id();
+            assert!(threads.iter().all(|thread| (*thread == here) == on_arbiter), "{size} bytes");
+            pipeline.stop().await;
+        }
     });
 }
