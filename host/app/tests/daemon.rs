@@ -61,6 +61,7 @@ const METRICS: &[&str] = &[
     "wasmilter_message_duration_seconds",
     "wasmilter_message_size_bytes",
     "wasmilter_messages_in_flight",
+    "wasmilter_messages_not_judged_total",
     "wasmilter_messages_total",
     "wasmilter_messages_waiting",
     "wasmilter_protocol_errors_total",

@@ -1,6 +1,6 @@
 //! What the milter door counts.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of the milter door.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub struct Metrics {
     pub(crate) connections_total: IntCounter,
     pub(crate) protocol_errors: IntCounter,
     pub(crate) aborted: IntCounter,
+    /// By verdict.
+    pub(crate) not_judged: IntCounterVec,
 }
 
 impl Metrics {
@@ -28,11 +30,22 @@ impl Metrics {
                 "wasmilter_transactions_aborted_total",
                 "Transactions that ended before their message was judged",
             )?,
+            not_judged: IntCounterVec::new(
+                Opts::new(
+                    "wasmilter_messages_not_judged_total",
+                    "Messages that never reached the pipeline: too large (reject), or nowhere to keep them (tempfail)",
+                ),
+                &["verdict"],
+            )?,
         };
+        for verdict in ["reject", "tempfail"] {
+            metrics.not_judged.with_label_values(&[verdict]);
+        }
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.connections_total.clone()))?;
         registry.register(Box::new(metrics.protocol_errors.clone()))?;
         registry.register(Box::new(metrics.aborted.clone()))?;
+        registry.register(Box::new(metrics.not_judged.clone()))?;
         Ok(metrics)
     }
 }

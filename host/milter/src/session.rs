@@ -317,6 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Err(verdict) => {
                 let queue_id = self.macros.get("i").unwrap_or_default();
                 tracing::info!(id = %self.transaction().id, queue_id, verdict = verdict.name(), "message was not judged");
+                self.door.metrics.not_judged.with_label_values(&[verdict.name()]).inc();
                 return Ok(vec![reply::verdict(&verdict)]);
             }
         };

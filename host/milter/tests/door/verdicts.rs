@@ -141,6 +141,8 @@ async fn a_message_past_the_limit_is_refused_by_policy() {
         mta.greet("192.0.2.1").await.unwrap();
         let outcome = mta.send(&Mail::new(&[], vec![b'x'; 300_000])).await.unwrap();
         assert_eq!(outcome.reply.data, b"552 5.3.4 Message is larger than 100000 bytes\0");
+        // Of the two verdicts "reject" comes first.
+        assert_eq!(door.metric("wasmilter_messages_not_judged_total"), 1.0);
         assert_eq!(mta.send(&Mail::new(&[], vec![b'x'; 99_998])).await.unwrap().reply.command, b'a');
         assert_eq!(door.message().body.len(), 99_998, "only the small one was judged");
     }
