@@ -203,10 +203,10 @@ fn a_message_past_the_limit_is_refused_as_the_door_refuses_it() {
 fn a_message_just_below_the_limit_may_grow_past_it() {
     let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let certificates = certificates.join("plugins/encryption/test-certificates/gateway.example.com.pem");
-    let place = Place::stages(&format!(
+    let place = Place::stages(
         "[limits]\nmessage_size = '2MB'\n[[stage]]\nname = 'e'\nplugin = 'encryption'\ngrants = ['body', 'clock', 'random']\n\
-         [stage.config]\ndomains = {{ 'example.org' = 'c.pem' }}\ncertificates = {{ directory = 'certificates' }}\n"
-    ));
+         [stage.config]\ndomains = { 'example.org' = 'c.pem' }\ncertificates = { directory = 'certificates' }\n",
+    );
     fs::create_dir(place.path("certificates")).unwrap();
     fs::copy(certificates, place.path("certificates/c.pem")).unwrap();
     fs::write(place.path("large.eml"), large("From: a@example.org\r\nMIME-Version: 1.0\r\n", 1_900_000)).unwrap();
