@@ -18,7 +18,7 @@ use wasmilter_message::{deadline::Deadline, failure::Failure, grants::Grants, se
 use wasmtime::component::{InstancePre, Linker};
 
 /// How long `configure` may take. Only once for every start of the host or change of the configuration.
-const CONFIGURE: Duration = Duration::from_secs(60);
+pub(crate) const CONFIGURE: Duration = Duration::from_secs(60);
 
 /// Why a component can not be used by a stage.
 #[derive(Debug, thiserror::Error)]
@@ -108,11 +108,10 @@ async fn prepare(
     let StageSettings { stage: name, config, grants, limits, isolation } = settings;
     let stage = Arc::new(Stage { name, grants, limits, services, bodies: sandbox.bodies() });
     let linker = capabilities::linker(sandbox.engine(), &stage.grants).map_err(PrepareError::link)?;
-    let deadline = Deadline::after(CONFIGURE);
 
-    let taken = snapshot::take(sandbox, &linker, &stage, &config, component.bytes(), deadline).await?;
+    let taken = snapshot::take(sandbox, &linker, &stage, &config, component.bytes()).await?;
     let started = match taken {
-        Snapshot::Taken(wasm) => start_once(sandbox, &linker, &stage, &wasm, deadline).await,
+        Snapshot::Taken(wasm) => start_once(sandbox, &linker, &stage, &wasm).await,
         Snapshot::Impossible(reason) => Err(reason),
     };
     let (image, pre) = match started {
@@ -154,11 +153,12 @@ async fn start_once(
     linker: &Linker<Call>,
     stage: &Arc<Stage>,
     wasm: &[u8],
-    deadline: Deadline,
 ) -> Result<InstancePre<Call>, String> {
     let words = |error: wasmtime::Error| format!("{error:#}");
     let pre = linker.instantiate_pre(&sandbox.compile(wasm).map_err(words)?).map_err(words)?;
     let _running = sandbox.run_clock();
+    // Only now: compiling a large plugin takes longer than any guest may.
+    let deadline = Deadline::after(CONFIGURE);
     let call = Call::new(Arc::clone(stage), Phase::Configure { touched: false }, deadline);
     let mut store = call::store(sandbox.engine(), call);
     let started = tokio::time::timeout_at(deadline.instant().into(), pre.instantiate_async(&mut store)).await;

@@ -8,7 +8,7 @@ use crate::{
     bindings::exports::wasmilter::policy::lifecycle,
     call::{self, Call, Phase},
     failure::classify,
-    prepare::{PrepareError, Problem},
+    prepare::{CONFIGURE, PrepareError, Problem},
     sandbox::{PAGE, Sandbox},
     stage::Stage,
 };
@@ -41,7 +41,6 @@ pub(crate) async fn take(
     stage: &Arc<Stage>,
     config: &str,
     wasm: &[u8],
-    deadline: Deadline,
 ) -> Result<Snapshot, PrepareError> {
     let wizer = Wizer::new();
     let instrumented = wizer
@@ -51,12 +50,11 @@ pub(crate) async fn take(
         Ok(instrumented) => instrumented,
         Err(error) => {
             // The configuration still has to be checked.
-            configure(sandbox, linker, stage, config, &sandbox.compile(wasm).map_err(PrepareError::link)?, deadline)
-                .await?;
+            configure(sandbox, linker, stage, config, &sandbox.compile(wasm).map_err(PrepareError::link)?).await?;
             return Ok(Snapshot::Impossible(format!("{error:#}")));
         }
     };
-    let (mut store, instance) = configure(sandbox, linker, stage, config, &instrumented, deadline).await?;
+    let (mut store, instance) = configure(sandbox, linker, stage, config, &instrumented).await?;
     if store.data().touched() {
         return Ok(Snapshot::Impossible("configure, or the language's runtime, called an import".to_owned()));
     }
@@ -81,10 +79,11 @@ pub(crate) async fn configure(
     stage: &Arc<Stage>,
     config: &str,
     compiled: &wasmtime::component::Component,
-    deadline: Deadline,
 ) -> Result<(Store<Call>, Instance), PrepareError> {
     let pre = linker.instantiate_pre(compiled).map_err(PrepareError::link)?;
     let indices = lifecycle::GuestIndices::new(&pre).map_err(PrepareError::link)?;
+    // Only now: compiling a large plugin takes longer than any guest may.
+    let deadline = Deadline::after(CONFIGURE);
     let call = Call::new(Arc::clone(stage), Phase::Configure { touched: false }, deadline);
     let mut store = call::store(sandbox.engine(), call);
     let _running = sandbox.run_clock();

@@ -21,7 +21,10 @@
     (global.get $heap)
     (global.set $heap (i32.add (global.get $heap) (local.get $new))))
 
-  (func (export "wasmilter:policy/lifecycle@0.1.0#describe") (result i32) (i32.const 8192))
+  ;; Language runtimes look at their environment before anything else.
+  (func (export "wasmilter:policy/lifecycle@0.1.0#describe") (result i32)
+    (call $environment (i32.const 2048))
+    (i32.const 8192))
   (func (export "wasmilter:policy/lifecycle@0.1.0#configure") (param i32 i32) (result i32) (i32.const 8192))
 
   (func (export "wasmilter:policy/message-policy@0.1.0#decide") (result i32)
