@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use mail_parser::{MessageParser, MimeHeaders};
 use serde_json::json;
 use std::{collections::BTreeSet, path::Path, process::Command};
@@ -34,7 +35,7 @@ fn send(client: &mut SmtpClient, recipient: &str, message: &[u8]) -> Reply {
 
 /// A message with a text and an attachment, in base64.
 fn with_attachment(content: &str) -> Vec<u8> {
-    let encoded = base64(content.as_bytes());
+    let encoded = BASE64.encode(content.as_bytes());
     crlf(format!(
         "From: ann@example.net\nTo: bob@example.org\nSubject: a file\nMIME-Version: 1.0\n\
          Content-Type: multipart/mixed; boundary=\"=_b\"\n\n\
@@ -42,19 +43,6 @@ fn with_attachment(content: &str) -> Vec<u8> {
          --=_b\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\
          Content-Disposition: attachment; filename=\"file.com\"\n\n{encoded}\n--=_b--\n"
     ))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let all = group.iter().fold(0_u32, |all, &byte| all << 8 | u32::from(byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(all >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }
 
 #[test]

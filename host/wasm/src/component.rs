@@ -168,32 +168,24 @@ async fn load(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> Result<Component, 
     let ty = compiled.component_type();
     let imports: Vec<String> = ty.imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
     let exports: Vec<String> = ty.exports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
-    let unknown_imports = imports.iter().any(|import| capabilities::need(import).is_none());
-    let info = describe(sandbox, name, &compiled, unknown_imports).await?;
+    let (mut needs_grants, mut optional_grants, mut unknown_imports) = (Vec::new(), Vec::new(), Vec::new());
+    for import in &imports {
+        match capabilities::need(import) {
+            Some(Need::Free) => {}
+            Some(Need::Grant(grant)) => add_once(&mut needs_grants, grant),
+            Some(Need::Optional(grant)) => add_once(&mut optional_grants, grant),
+            None => unknown_imports.push(import.clone()),
+        }
+    }
+    let info = describe(sandbox, name, &compiled, !unknown_imports.is_empty()).await?;
     let phases = phases(&imports, &exports);
     if phases == (Needs { headers: phases.headers, body: phases.body, ..Needs::default() }) {
         let missing = "message-policy or any of on-connect, on-helo, on-mail, on-rcpt";
         return Err(LoadError::NotAPlugin { name: name.to_owned(), missing });
     }
-    let mut inspection = Inspection {
-        info,
-        phases,
-        exports,
-        needs_grants: Vec::new(),
-        optional_grants: Vec::new(),
-        unknown_imports: Vec::new(),
-        imports: Vec::new(),
-        size: bytes.len() as u64,
-    };
-    for import in imports {
-        match capabilities::need(&import) {
-            Some(Need::Free) => {}
-            Some(Need::Grant(grant)) => add_once(&mut inspection.needs_grants, grant),
-            Some(Need::Optional(grant)) => add_once(&mut inspection.optional_grants, grant),
-            None => inspection.unknown_imports.push(import.clone()),
-        }
-        inspection.imports.push(import);
-    }
+    let size = bytes.len() as u64;
+    let inspection =
+        Inspection { info, phases, exports, imports, needs_grants, optional_grants, unknown_imports, size };
     Ok(Component(Arc::new(Loaded { bytes: bytes.to_owned(), compiled, inspection })))
 }
 
