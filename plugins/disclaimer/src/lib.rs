@@ -94,7 +94,9 @@ impl Policy for Disclaimer {
             name: "disclaimer",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Adds a text to the end or the start of what people read",
-            grants: &["body"],
+            licence: env!("CARGO_PKG_LICENSE"),
+            home_page: env!("CARGO_PKG_HOMEPAGE"),
+            grants: &["envelope", "headers", "text", "attachments"],
             config_schema: include_str!("schema.json"),
         }
     }
@@ -208,6 +210,8 @@ impl Disclaimer {
         Edit::AddPart(NewPart {
             media_type: "text/plain".to_owned(),
             file_name: "disclaimer.txt".to_owned(),
+            disposition: String::new(),
+            content_id: String::new(),
             content: Content::Inline(format!("{text}\n").into_bytes()),
         })
     }

@@ -78,7 +78,9 @@ impl Policy for Encryption {
             name: "encryption",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Encrypts mail by S/MIME to every recipient whose certificate is known",
-            grants: &["body", "clock", "random"],
+            licence: env!("CARGO_PKG_LICENSE"),
+            home_page: env!("CARGO_PKG_HOMEPAGE"),
+            grants: &["envelope", "body", "clock", "random"],
             config_schema: include_str!("schema.json"),
         }
     }

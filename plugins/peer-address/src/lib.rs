@@ -58,7 +58,9 @@ impl Policy for PeerAddress {
             name: "peer-address",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Finds the client behind trusted relays and sets it for the stages that follow",
-            grants: &["set-client"],
+            licence: env!("CARGO_PKG_LICENSE"),
+            home_page: env!("CARGO_PKG_HOMEPAGE"),
+            grants: &["headers", "set-client"],
             config_schema: include_str!("schema.json"),
         }
     }

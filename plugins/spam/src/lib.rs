@@ -34,7 +34,9 @@ impl Policy for Spam {
             name: "spam",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Scores spam with rspamd, spamd or rules of its own; tags, marks the subject, quarantines, rejects",
-            grants: &["body", "service:*"],
+            licence: env!("CARGO_PKG_LICENSE"),
+            home_page: env!("CARGO_PKG_HOMEPAGE"),
+            grants: &["envelope", "headers", "body", "service:*"],
             config_schema: include_str!("config.schema.json"),
         }
     }

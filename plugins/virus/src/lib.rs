@@ -33,7 +33,9 @@ impl Policy for Virus {
             name: "virus",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Finds viruses with clamd or with signatures of its own, in MIME parts and archives",
-            grants: &["body", "service:*"],
+            licence: env!("CARGO_PKG_LICENSE"),
+            home_page: env!("CARGO_PKG_HOMEPAGE"),
+            grants: &["headers", "body", "service:*"],
             config_schema: include_str!("config.schema.json"),
         }
     }

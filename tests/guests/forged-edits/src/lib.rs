@@ -57,11 +57,15 @@ impl Policy for Guest {
             "file-name" => decision.with_edit(Edit::AddPart(NewPart {
                 media_type: "text/plain".to_owned(),
                 file_name: "a\r\nX-Evil: yes".to_owned(),
+                disposition: String::new(),
+                content_id: String::new(),
                 content: Content::Inline(Vec::new()),
             })),
             "media-type" => decision.with_edit(Edit::AddPart(NewPart {
                 media_type: "text/plain\r\nX-Evil: yes".to_owned(),
                 file_name: String::new(),
+                disposition: String::new(),
+                content_id: String::new(),
                 content: Content::Inline(Vec::new()),
             })),
             // The envelope and the client, which need grants.
@@ -86,7 +90,13 @@ impl Policy for Guest {
 }
 
 fn part(content: Content) -> Edit {
-    Edit::AddPart(NewPart { media_type: "text/plain".to_owned(), file_name: "guest.txt".to_owned(), content })
+    Edit::AddPart(NewPart {
+        media_type: "text/plain".to_owned(),
+        file_name: "guest.txt".to_owned(),
+        disposition: String::new(),
+        content_id: String::new(),
+        content,
+    })
 }
 
 fn client(address: &str, port: u32) -> Edit {

@@ -52,6 +52,8 @@ impl lifecycle::Guest for Guest {
             name: "hooks".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Judges at every hook".to_owned(),
+            licence: "GPL-3.0-or-later".to_owned(),
+            home_page: String::new(),
             grants: Vec::new(),
             config_schema: "{}".to_owned(),
         }

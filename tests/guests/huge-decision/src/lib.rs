@@ -69,7 +69,13 @@ impl Policy for Guest {
 }
 
 fn part(content: Content) -> Edit {
-    Edit::AddPart(NewPart { media_type: "text/plain".to_owned(), file_name: "guest.txt".to_owned(), content })
+    Edit::AddPart(NewPart {
+        media_type: "text/plain".to_owned(),
+        file_name: "guest.txt".to_owned(),
+        disposition: String::new(),
+        content_id: String::new(),
+        content,
+    })
 }
 
 fn bad(message: &Message) -> bool {

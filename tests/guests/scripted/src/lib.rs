@@ -18,7 +18,7 @@
 //! - `{"add-header": {"name": "X", "value": "y"}}`, `{"insert-header": {"name": "X", "value": "y"}}`
 //! - `{"replace-header": {"name": "X", "occurrence": 1, "value": "y"}}`, `{"remove-header": {"name": "X", "occurrence": 0}}` (`occurrence`: default 1 and 0)
 //! - `{"set-subject": "text"}`
-//! - `{"replace-part": {"part": 1, …}}` and `{"add-part": {…}}` with `"media_type": "text/plain"`, `"file_name": ""` and content
+//! - `{"replace-part": {"part": 1, …}}` and `{"add-part": {…}}` with `"media_type": "text/plain"`, `"file_name": ""`, `"disposition": ""`, `"content_id": ""` and content
 //! - `{"remove-part": 1}`
 //! - `{"append-text": {"plain": "text", "html": "<p>text</p>"}}`, `{"prepend-text": {…}}`
 //! - `{"replace-content": {"headers": [{"name": "Content-Type", "value": "text/plain"}], …}}` with content
@@ -169,6 +169,10 @@ struct PartOf {
     media_type: String,
     #[serde(default)]
     file_name: String,
+    #[serde(default)]
+    disposition: String,
+    #[serde(default)]
+    content_id: String,
     #[serde(flatten)]
     bytes: Bytes,
 }
@@ -375,6 +379,8 @@ impl PartOf {
         NewPart {
             media_type: self.media_type.clone(),
             file_name: self.file_name.clone(),
+            disposition: self.disposition.clone(),
+            content_id: self.content_id.clone(),
             content: self.bytes.content(),
         }
     }

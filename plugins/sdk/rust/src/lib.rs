@@ -24,6 +24,8 @@
 //!             name: "marker",
 //!             version: env!("CARGO_PKG_VERSION"),
 //!             summary: "Marks mail from strangers",
+//!             licence: "Apache-2.0",
+//!             home_page: "",
 //!             grants: &[],
 //!             config_schema: r#"{"type":"object","properties":{"field":{"type":"string"}},"required":["field"]}"#,
 //!         }
@@ -82,8 +84,8 @@ pub use service::Service;
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from wit/, which has the documentation")]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit",
-        world: "message-plugin",
+        path: "../wit",
+        inline: "package wasmilter:sdk; world plugin { include wasmilter:policy/imports@1.0.0; export wasmilter:policy/lifecycle@1.0.0; export wasmilter:policy/message-policy@1.0.0; }",
         pub_export_macro: true,
         export_macro_name: "export_message_plugin_bindings",
         default_bindings_module: "wasmilter_sdk::bindings",

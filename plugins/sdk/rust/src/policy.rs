@@ -38,7 +38,11 @@ pub struct Info {
     pub version: &'static str,
     /// One sentence: what the plugin does.
     pub summary: &'static str,
-    /// Grants that it can make use of, such as `body` or `service:*`.
+    /// SPDX expression, such as `Apache-2.0`; usually `env!("CARGO_PKG_LICENSE")`.
+    pub licence: &'static str,
+    /// Where to read about the plugin; usually `env!("CARGO_PKG_HOMEPAGE")`.
+    pub home_page: &'static str,
+    /// Grants that it can make use of, such as `headers` or `service:*`.
     pub grants: &'static [&'static str],
     /// JSON Schema (draft 2020-12) of the configuration; `{}` allows anything.
     pub config_schema: &'static str,
@@ -62,6 +66,8 @@ impl<P: Policy> Exported<P> {
             name: info.name.to_owned(),
             version: info.version.to_owned(),
             summary: info.summary.to_owned(),
+            licence: info.licence.to_owned(),
+            home_page: info.home_page.to_owned(),
             grants: info.grants.iter().map(|&grant| grant.to_owned()).collect(),
             config_schema: info.config_schema.to_owned(),
         }

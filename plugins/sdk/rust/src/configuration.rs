@@ -244,7 +244,15 @@ mod tests {
         type Config = Config;
 
         fn info() -> Info {
-            Info { name: "test", version: "1.0.0", summary: "", grants: &[], config_schema: "{}" }
+            Info {
+                name: "test",
+                version: "1.0.0",
+                summary: "",
+                licence: "",
+                home_page: "",
+                grants: &[],
+                config_schema: "{}",
+            }
         }
 
         fn configure(config: Config) -> Result<Self, Problems> {

@@ -116,6 +116,8 @@ impl Decision {
         let replacement = NewPart {
             media_type: "text/plain".to_owned(),
             file_name: String::new(),
+            disposition: String::new(),
+            content_id: String::new(),
             content: Content::Inline(text.into().into_bytes()),
         };
         self.with_edit(Edit::ReplacePart(PartReplacement { part, replacement }))
