@@ -24,3 +24,8 @@ pub(crate) fn instant(deadline: Deadline) -> Instant {
 pub(crate) fn passed(deadline: Deadline) -> bool {
     instant(deadline) <= Instant::now()
 }
+
+/// What is left until it has.
+pub(crate) fn left(deadline: Deadline) -> Duration {
+    instant(deadline).saturating_duration_since(Instant::now())
+}

@@ -1,6 +1,7 @@
 //! The gate: where messages enter the pipeline, and where their life is told.
 
 use crate::{
+    breaker::Admitted,
     clock, combine,
     metrics::Counted,
     pipeline::Shared,
@@ -139,7 +140,10 @@ impl Gate {
             }
             Ok(true) => {
                 trace.ran = true;
-                self.decide(lane, &run.message, deadline, &mut trace).await
+                match lane.breaker.admit() {
+                    Ok(admitted) => self.decide(lane, &run.message, deadline, admitted, &mut trace).await,
+                    Err(paused) => Err(paused),
+                }
             }
             Err(failure) => Err(failure),
         };
@@ -155,7 +159,7 @@ impl Gate {
             }
             Err(failure) => {
                 // What never began did not run.
-                trace.ran &= !matches!(failure.cause, Cause::Deadline | Cause::Overload);
+                trace.ran &= !matches!(failure.cause, Cause::Deadline | Cause::Overload | Cause::CircuitOpen);
                 lane.failed(&run.received.id, &failure);
                 trace.failure = Some(failure.clone());
                 match failure.cause {
@@ -170,16 +174,30 @@ impl Gate {
         if shadow { Ok(Verdict::Next) } else { verdict }
     }
 
-    /// What the stage says, and the message as it leaves it.
+    /// What the stage says, and the message as it leaves it. The breaker hears how it went.
     async fn decide(
         &self,
         lane: &Lane,
         message: &Arc<ParsedMessage>,
         deadline: Deadline,
+        mut admitted: Admitted<'_>,
+        trace: &mut StageTrace,
+    ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
+        let outcome = self.call_and_apply(lane, message, deadline, &mut admitted, trace).await;
+        admitted.settle(&outcome);
+        outcome
+    }
+
+    async fn call_and_apply(
+        &self,
+        lane: &Lane,
+        message: &Arc<ParsedMessage>,
+        deadline: Deadline,
+        admitted: &mut Admitted<'_>,
         trace: &mut StageTrace,
     ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
         let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, slot };
-        let decision: Decision = lane.call(self.worker, deadline, decide).await?;
+        let decision: Decision = lane.call(self.worker, deadline, admitted, decide).await?;
         let checked = combine::check(&decision);
         let Decision { verdict, edits, facts } = decision;
         let (edits, applied) = match checked {
@@ -275,11 +293,16 @@ impl Gate {
         let shadow = lane.stage.mode == Mode::Shadow;
         let outcome = match wanted(lane, message, &mut stage_trace(lane)) {
             Ok(false) => return Ok(HookVerdict::Next),
-            Ok(true) => {
-                let ask = |deadline, slot| Ask { hook: hook.clone(), so_far: Arc::clone(message), deadline, slot };
-                let decided = lane.call(self.worker, deadline, ask).await;
-                decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision))
-            }
+            Ok(true) => match lane.breaker.admit() {
+                Ok(mut admitted) => {
+                    let ask = |deadline, slot| Ask { hook: hook.clone(), so_far: Arc::clone(message), deadline, slot };
+                    let decided = lane.call(self.worker, deadline, &mut admitted, ask).await;
+                    let decided = decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision));
+                    admitted.settle(&decided);
+                    decided
+                }
+                Err(paused) => Err(paused),
+            },
             Err(failure) => Err(failure),
         };
         lane.metrics.duration.observe(started.elapsed().as_secs_f64());

@@ -2,7 +2,7 @@
 //!
 //! Start with [`gate`]: one function there tells the life of a message. A [`stage`] is an actor that runs one
 //! [`Policy`](wasmilter_message::policy::Policy); `route` is what all workers share of a stage; `supervise` brings
-//! dead actors back; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
+//! dead actors back; `breaker` spares messages a plugin that fails again and again; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
 //! wanted at all.
 //!
 //! ```text
@@ -15,6 +15,7 @@
 //! Invariants: the only crate that knows actix. Mail travels by `send`, which answers, never by `do_send`. Nothing here
 //! knows WebAssembly or the milter protocol. No message content in logs.
 
+mod breaker;
 mod clock;
 mod combine;
 pub mod condition;
@@ -25,6 +26,7 @@ mod route;
 pub mod stage;
 mod supervise;
 
+pub use breaker::BreakerSettings;
 pub use condition::{Condition, ConditionError};
 pub use gate::Limits;
 pub use metrics::Metrics;

@@ -4,7 +4,13 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 use wasmilter_message::failure::Cause;
 
 /// The pipeline's metrics. Registered once per process; a reload keeps them.
@@ -16,6 +22,8 @@ pub struct Metrics {
     stage_in_flight: IntGaugeVec,
     stage_waiting: IntGaugeVec,
     stage_restarts: IntCounterVec,
+    stage_breaker_state: IntGaugeVec,
+    stage_breaker_openings: IntCounterVec,
     pub(crate) messages: IntCounterVec,
     pub(crate) message_duration: Histogram,
     pub(crate) message_size: Histogram,
@@ -78,6 +86,15 @@ impl Metrics {
             stage_restarts: counter(
                 "wasmilter_stage_restarts_total",
                 "Starts of a stage's actor after the death of the one before it.",
+                &["stage"],
+            )?,
+            stage_breaker_state: stage_gauge(
+                "wasmilter_stage_breaker_state",
+                "Whether the stage's plugin is called: 0 closed (it is), 1 open (paused after failures), 2 half open (on trial).",
+            )?,
+            stage_breaker_openings: counter(
+                "wasmilter_stage_breaker_openings_total",
+                "How often the stage's plugin was paused because it failed again and again.",
                 &["stage"],
             )?,
             messages: counter(
@@ -146,6 +163,29 @@ impl Metrics {
             restarts: self.stage_restarts.with_label_values(&[stage]),
         }
     }
+
+    /// The same for its breaker.
+    pub(crate) fn breaker(&self, stage: &str) -> BreakerMetrics {
+        BreakerMetrics {
+            state: Share::new(self.stage_breaker_state.with_label_values(&[stage])),
+            openings: self.stage_breaker_openings.with_label_values(&[stage]),
+        }
+    }
+
+    /// Ends the series of a stage that no pipeline has any more, so that renamed stages do not pile up.
+    pub fn forget(&self, stage: &str) {
+        let stage_only = [&self.stage_in_flight, &self.stage_waiting, &self.stage_breaker_state];
+        let mut gone: Vec<Result<(), prometheus::Error>> =
+            stage_only.into_iter().map(|gauge| gauge.remove_label_values(&[stage])).collect();
+        gone.push(self.stage_duration.remove_label_values(&[stage]));
+        gone.push(self.stage_restarts.remove_label_values(&[stage]));
+        gone.push(self.stage_breaker_openings.remove_label_values(&[stage]));
+        gone.extend(DECISIONS.iter().map(|verdict| self.stage_decisions.remove_label_values(&[stage, verdict])));
+        gone.extend(Cause::ALL.iter().map(|cause| self.stage_failures.remove_label_values(&[stage, cause.name()])));
+        if let Some(error) = gone.into_iter().find_map(Result::err) {
+            tracing::debug!(stage, %error, "not all series of the stage were there");
+        }
+    }
 }
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
@@ -177,6 +217,37 @@ impl StageMetrics {
         if let Some(counter) = self.failures.get(&cause) {
             counter.inc();
         }
+    }
+}
+
+/// The metrics of one stage's breaker.
+#[derive(Debug)]
+pub(crate) struct BreakerMetrics {
+    pub(crate) state: Share,
+    pub(crate) openings: IntCounter,
+}
+
+/// A value that is part of a gauge for as long as it lives: after a reload the pipelines before and after share a gauge.
+#[derive(Debug)]
+pub(crate) struct Share {
+    gauge: IntGauge,
+    shown: AtomicI64,
+}
+
+impl Share {
+    fn new(gauge: IntGauge) -> Self {
+        Self { gauge, shown: AtomicI64::new(0) }
+    }
+
+    /// Shows `value` from now on.
+    pub(crate) fn show(&self, value: i64) {
+        self.gauge.add(value.saturating_sub(self.shown.swap(value, Ordering::Relaxed)));
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.show(0);
     }
 }
 

@@ -51,10 +51,7 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         workers: &[ArbiterHandle],
     ) -> Self {
-        let lane = |stage: Stage| {
-            let metrics = metrics.stage(&stage.name);
-            Arc::new(Lane::new(stage, metrics, workers.len().max(1)))
-        };
+        let lane = |stage: Stage| Arc::new(Lane::new(stage, &metrics, workers.len().max(1)));
         let lanes: Vec<_> = stages.into_iter().map(lane).collect();
         let stop = watch::Sender::new(false);
         let (alive, done) = mpsc::channel(1);
@@ -133,7 +130,7 @@ fn needs(lanes: &[Arc<Lane>]) -> Needs {
             all = all.or(condition.needs());
         }
         // Who may change the content has to be shown it: edits name its parts.
-        all.body |= lane.needs.message && lane.stage.grants.body;
+        all.body |= lane.needs.message && lane.stage.grants.content();
     }
     // Any judgement of a message may add header fields.
     all.headers |= all.body || all.message;

@@ -1,8 +1,9 @@
 //! What all workers share of a stage, and the way of a call to one of its actors.
 
 use crate::{
+    breaker::{Admitted, Breaker},
     clock,
-    metrics::{Counted, StageMetrics},
+    metrics::{Counted, Metrics, StageMetrics},
     stage::{Stage, StageActor},
 };
 use actix::{Addr, Handler, Message, dev::ToEnvelope};
@@ -22,6 +23,7 @@ pub(crate) struct Lane {
     pub(crate) stage: Stage,
     pub(crate) needs: Needs,
     pub(crate) metrics: StageMetrics,
+    pub(crate) breaker: Breaker,
     slots: Arc<Semaphore>,
     /// One per worker.
     actors: Vec<watch::Sender<Place>>,
@@ -47,13 +49,14 @@ pub(crate) struct Slot {
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Lane {
-    pub(crate) fn new(stage: Stage, metrics: StageMetrics, workers: usize) -> Self {
+    pub(crate) fn new(stage: Stage, metrics: &Metrics, workers: usize) -> Self {
         Self {
+            metrics: metrics.stage(&stage.name),
+            breaker: Breaker::new(Arc::clone(&stage.name), stage.breaker, metrics.breaker(&stage.name)),
             needs: stage.policy.needs(),
             slots: Arc::new(Semaphore::new(stage.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             actors: (0..workers).map(|_| watch::Sender::new(Place::Starting)).collect(),
             stage,
-            metrics,
         }
     }
 
@@ -63,6 +66,7 @@ impl Lane {
         &self,
         worker: usize,
         deadline: Deadline,
+        admitted: &mut Admitted<'_>,
         message: impl FnOnce(Deadline, Slot) -> M,
     ) -> Result<T, Failure>
     where
@@ -76,6 +80,7 @@ impl Lane {
         }
         let slot = self.slot(deadline).await?;
         let deadline = clock::within(deadline, self.stage.timeout);
+        admitted.begins(clock::left(deadline), self.stage.timeout);
         let worker = self.live(worker, deadline).await?;
         let request = match &*worker.borrow() {
             Place::Up(actor) => actor.send(message(deadline, slot)),

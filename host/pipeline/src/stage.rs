@@ -13,7 +13,7 @@
 //! The slot of the stage's concurrency limit travels with the call and is freed when the call ends, not when the sender
 //! stops waiting.
 
-use crate::{clock, condition::Condition, route::Slot};
+use crate::{breaker::BreakerSettings, clock, condition::Condition, route::Slot};
 use actix::{
     Actor, Context, Handler, Message,
     dev::{MessageResponse, OneshotSender},
@@ -51,6 +51,8 @@ pub struct Stage {
     pub concurrency: usize,
     /// What becomes of a message on which the stage gave no decision.
     pub on_failure: OnFailure,
+    /// When the plugin is no longer called because it fails again and again.
+    pub breaker: BreakerSettings,
     /// Whether what it decides counts.
     pub mode: Mode,
     /// What it may change.

@@ -1,6 +1,6 @@
 //! Plugins that are not there, and a pipeline around them.
 
-use crate::{Condition, Limits, Metrics, Mode, OnFailure, Pipeline, Stage};
+use crate::{BreakerSettings, Condition, Limits, Metrics, Mode, OnFailure, Pipeline, Stage};
 use prometheus::Registry;
 use std::{
     future::Future,
@@ -186,8 +186,9 @@ pub(super) fn stage(name: &str, policy: &Arc<Fake>) -> Stage {
         timeout: Duration::from_secs(20),
         concurrency: 16,
         on_failure: OnFailure::default(),
+        breaker: BreakerSettings::default(),
         mode: Mode::default(),
-        grants: EditGrants::default(),
+        grants: EditGrants { headers: true, ..EditGrants::default() },
     }
 }
 

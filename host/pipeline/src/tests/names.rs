@@ -19,6 +19,8 @@ fn metrics_have_their_names_from_the_start() {
                 "wasmilter_messages_in_flight",
                 "wasmilter_messages_total",
                 "wasmilter_messages_waiting",
+                "wasmilter_stage_breaker_openings_total",
+                "wasmilter_stage_breaker_state",
                 "wasmilter_stage_decisions_total",
                 "wasmilter_stage_duration_seconds",
                 "wasmilter_stage_failures_total",

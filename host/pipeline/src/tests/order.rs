@@ -187,7 +187,7 @@ fn doors_are_told_what_is_needed() {
         by_size.when = condition("message.size > 1");
         assert_eq!(needs(vec![by_size]), Needs { headers: true, body: true, ..rcpt });
         let mut editing = stage("a", &policy(message));
-        editing.grants.body = true;
+        editing.grants.text = true;
         assert_eq!(needs(vec![editing]), Needs { headers: true, body: true, ..message });
         let both = vec![stage("a", &policy(message)), stage("b", &policy(rcpt))];
         assert_eq!(needs(both), Needs { headers: true, rcpt: true, ..message });

@@ -171,7 +171,7 @@ fn a_full_disk_is_a_temporary_failure_whatever_the_policy() {
                 let decision = Decision { edits: edits.clone(), ..Decision::verdict(said) };
                 let mut stages = vec![stage("s", &saying(Ok(decision)))];
                 stages[0].on_failure = on_failure;
-                stages[0].grants = EditGrants { body: true, ..EditGrants::default() };
+                stages[0].grants = EditGrants { text: true, ..EditGrants::default() };
                 let metrics = crate::Metrics::register(&prometheus::Registry::new()).expect("new");
                 crate::Pipeline::start(stages, Limits::default(), Arc::new(Full), metrics, &[])
             };
@@ -203,7 +203,7 @@ fn a_panic_of_the_host_is_a_temporary_failure() {
             let edits = vec![Edit::AppendText(Annotation { plain: "new".to_owned(), html: String::new() })];
             let decision = Decision { edits, ..Decision::verdict(Verdict::Next) };
             let mut stages = vec![stage("s", &saying(Ok(decision)))];
-            stages[0].grants = EditGrants { body: true, ..EditGrants::default() };
+            stages[0].grants = EditGrants { text: true, ..EditGrants::default() };
             stages[0].on_failure = OnFailure::Accept;
             let mut message = mail();
             message.body = "0123456789ABCDEF\r\n".repeat(size / 16 + 1).into();

@@ -111,11 +111,13 @@ fn what_is_big_is_written_off_the_arbiter_also_into_a_small_message() {
             let part = NewPart {
                 media_type: "application/octet-stream".to_owned(),
                 file_name: "file".to_owned(),
+                disposition: String::new(),
+                content_id: String::new(),
                 content: vec![0; size].into(),
             };
             let decision = Decision { edits: vec![Edit::AddPart(part)], ..Decision::verdict(Verdict::Next) };
             let mut adding = stage("s", &saying(Ok(decision)));
-            adding.grants = EditGrants { body: true, ..EditGrants::default() };
+            adding.grants = EditGrants { attachments: true, ..EditGrants::default() };
             let store = Arc::new(Watched::default());
             let metrics = Metrics::register(&Registry::new()).expect("a new registry");
             let pipeline = Pipeline::start(vec![adding], Limits::default(), Arc::clone(&store) as _, metrics, &[]);
