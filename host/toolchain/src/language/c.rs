@@ -1,0 +1,153 @@
+//! C: zig's C compiler or clang makes a freestanding core module. There is no C library and no WASI: the SDK layer
+//! (`plugins/sdk/c`) has the few functions that compilers want, and the module imports nothing but what it uses of the contract.
+
+use crate::{
+    component::{Artefact, Wasi},
+    contract::Contract,
+    generated::Generated,
+    language::{Build, Language},
+    project::Project,
+    tool::{Install, Tool},
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+use wit_bindgen_core::Files;
+use wit_parser::{WorldItem, WorldKey};
+
+pub(super) struct C;
+
+/// Zig's C compiler brings its linker along; clang wants lld beside it.
+const COMPILER: Tool = Tool {
+    name: "C compiler",
+    ways: &[
+        &["zig", "cc", "-target", "wasm32-freestanding", "-mcpu=mvp+bulk_memory"],
+        &["python3", "-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-mcpu=mvp+bulk_memory"],
+        &["clang", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
+        &["clang-22", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
+        &["clang-19", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
+        &["clang-16", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
+        &["clang-14", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
+    ],
+    version: &["--version"],
+    at_least: "14",
+    below: "",
+    install: Install {
+        debian: "apt-get install clang lld",
+        fedora: "dnf install clang lld",
+        macos: "brew install zig",
+        anywhere: "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.0",
+    },
+};
+
+impl Language for C {
+    fn tools(&self) -> &'static [Tool] {
+        &[COMPILER]
+    }
+
+    fn prepare(&self, project: &Project, contract: &Contract, sdk: &mut Generated) -> Result<()> {
+        sdk.add_sdk("c", "");
+        bindings(contract, sdk)?;
+        sdk.add("schema.c", schema(project.folder())?);
+        Ok(())
+    }
+
+    fn build(&self, build: &Build<'_>) -> Result<Artefact> {
+        let module = build.work()?.join("module.wasm");
+        let mut compile = build.tool(COMPILER.name)?;
+        compile.args(["-std=c11", "-Oz", "-Wall", "-Wextra", "-ffreestanding", "-nostdlib", "-Isdk", "-Isdk/libc"]);
+        // The stack first: running over its end then leaves the memory, which is noticed, and not into the plugin's data.
+        compile.args(["-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,--stack-first", "-Wl,-z,stack-size=262144"]);
+        compile.arg("-o").arg(&module);
+        compile.args(sources(build.project().folder())?);
+        build.run(compile).context("when clang can not find wasm-ld, install lld of the same version")?;
+        Ok(Artefact::Module { bytes: build.read(&module)?, wasi: Wasi::None })
+    }
+}
+
+/// Adds `contract.h` and `contract.c`: the project's world by `wit-bindgen-c`. Interfaces have their own names there, without
+/// those of the package, and macros tell which ones the world has (`WM_IMPORTS_STORE`, `WM_EXPORTS_ON_RCPT`).
+fn bindings(contract: &Contract, sdk: &mut Generated) -> Result<()> {
+    let mut resolve = contract.resolve().clone();
+    let id = contract.world()?;
+    let world = resolve.worlds.get(id).context("a world that is not there")?;
+    let mut options = wit_bindgen_c::Opts {
+        no_helpers: true,
+        no_object_file: true,
+        rename_world: Some("contract".to_owned()),
+        ..Default::default()
+    };
+    let mut macros = String::new();
+    for (verb, items) in [("IMPORTS", &world.imports), ("EXPORTS", &world.exports)] {
+        for (key, item) in items {
+            let WorldItem::Interface { id, .. } = item else { bail!("a world of a plugin names interfaces only") };
+            let interface = resolve.interfaces.get(*id).and_then(|interface| interface.name.as_ref());
+            let (Some(name), WorldKey::Interface(_)) = (interface, key) else {
+                bail!("a world of a plugin has interfaces of the contract only")
+            };
+            let name = name.replace('-', "_");
+            writeln!(macros, "#define WM_{verb}_{} 1", name.to_ascii_uppercase())?;
+            let full = resolve.name_world_key(key);
+            if !options.rename.iter().any(|(known, _)| *known == full) {
+                options.rename.push((full, name));
+            }
+        }
+    }
+    let mut files = Files::default();
+    options.build().generate(&mut resolve, id, &mut files)?;
+    for (name, content) in files.iter() {
+        match name {
+            "contract.h" => sdk.add(name, [macros.as_bytes(), b"\n", content].concat()),
+            _ => sdk.add(name, content),
+        }
+    }
+    Ok(())
+}
+
+/// `schema.json` of the project as a C string, so that nobody has to write JSON inside C; `{}` when there is none.
+fn schema(project: &Path) -> Result<String> {
+    let file = project.join("schema.json");
+    let text = match fs::read_to_string(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "{}".to_owned(),
+        text => text.with_context(|| format!("reading {}", file.display()))?,
+    };
+    let schema: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| anyhow!("{}:{}: {error}", file.display(), error.line()))?;
+    let mut bytes = String::new();
+    for byte in schema.to_string().bytes() {
+        write!(bytes, "{byte},")?;
+    }
+    Ok(format!("/* Generated of schema.json. */\nextern const char wm_schema[];\nconst char wm_schema[] = {{{bytes}0}};\n"))
+}
+
+/// All C files: of the project's folder, below `src/`, and of the SDK; in an order that does not change.
+fn sources(project: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(project, Path::new(""), false, &mut files)?;
+    if project.join("src").is_dir() {
+        collect(project, Path::new("src"), true, &mut files)?;
+    }
+    ensure!(!files.is_empty(), "there is no C file in {} or below its folder src", project.display());
+    collect(project, Path::new("sdk"), false, &mut files)?;
+    Ok(files)
+}
+
+fn collect(project: &Path, folder: &Path, below: bool, files: &mut Vec<PathBuf>) -> Result<()> {
+    let absolute = project.join(folder);
+    let mut names: Vec<_> = fs::read_dir(&absolute)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>())
+        .with_context(|| format!("reading {}", absolute.display()))?;
+    names.sort();
+    for name in names {
+        let path = folder.join(&name);
+        if below && project.join(&path).is_dir() {
+            collect(project, &path, below, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "c") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
