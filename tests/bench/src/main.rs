@@ -1,0 +1,158 @@
+//! `cargo xtask bench`: Wasmilter beside the filters that an administrator would pick instead, measured in one run, in turns.
+//!
+//! Machines are noisy: what counts are ratios between neighbours in time. Every round runs each contestant once, so that
+//! each has the reference of its own round beside it; the tables have medians over rounds.
+
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool for the terminal")]
+
+mod contestant;
+mod mail;
+mod postfix;
+mod report;
+mod traffic;
+mod usage;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use contestant::{Contestant, Running};
+use mail::{Kind, Mail};
+use report::{Measurement, Report, Way};
+use std::path::PathBuf;
+use traffic::Load;
+
+/// Measures Wasmilter and other milters in turns: CPU time per message, throughput, latency, memory.
+///
+/// Every contestant gets the same messages over the milter protocol from one load generator. A table goes to standard output,
+/// `bench.json`, `bench.md` and `bench.svg` into the folder of --output.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask bench --")]
+struct Arguments {
+    /// Only these contestants (the reference always takes part).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Contestant>,
+    /// Kinds of messages.
+    #[arg(long, value_delimiter = ',', default_values = ["4k", "100k", "2m", "corpus"])]
+    messages: Vec<Kind>,
+    /// Rounds; the tables have the medians.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Connections at the same time.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Messages in one session.
+    #[arg(long, default_value_t = 10)]
+    per_session: usize,
+    /// Share of the usual number of messages per measurement: 0.1 for a quick look.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Messages per second of the latency measurement; 0 leaves it out.
+    #[arg(long, default_value_t = 200.0)]
+    rate: f64,
+    /// Leave out the measurement through a real Postfix.
+    #[arg(long)]
+    no_postfix: bool,
+    /// Where the results go.
+    #[arg(long, default_value = "target/bench")]
+    output: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut contestants: Vec<Contestant> = Contestant::ALL
+        .into_iter()
+        .filter(|contestant| {
+            arguments.only.is_empty()
+                || arguments.only.contains(contestant)
+                || *contestant == Contestant::LibmilterNoReplies
+        })
+        .collect();
+    contestants.sort_unstable();
+
+    let mut report = Report::new(&arguments)?;
+    for kind in &arguments.messages {
+        let mails = kind.mails()?;
+        through_the_socket(&arguments, &contestants, *kind, &mails, &mut report)?;
+    }
+    if arguments.rate > 0.0 {
+        at_a_steady_rate(&arguments, &contestants, &mut report)?;
+    }
+    if !arguments.no_postfix {
+        postfix::measure(&arguments, &contestants, &mut report)?;
+    }
+    report.write(&arguments.output)?;
+    println!("{}", report.markdown());
+    Ok(())
+}
+
+/// Every contestant in turn, as fast as it goes.
+fn through_the_socket(
+    arguments: &Arguments,
+    contestants: &[Contestant],
+    kind: Kind,
+    mails: &[Mail],
+    report: &mut Report,
+) -> Result<()> {
+    let load = Load {
+        connections: arguments.connections,
+        per_session: arguments.per_session,
+        messages: scaled(kind.messages(), arguments.scale),
+        rate: None,
+    };
+    for round in 0..arguments.rounds {
+        for contestant in contestants {
+            measure(Way::Milter(kind), round, *contestant, mails, &load, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every contestant in turn, at a rate that all can keep: what a message waits.
+fn at_a_steady_rate(arguments: &Arguments, contestants: &[Contestant], report: &mut Report) -> Result<()> {
+    let mails = Kind::Plain.mails()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousand messages")]
+    let messages = scaled((arguments.rate * 10.0) as u64, arguments.scale);
+    let load = Load {
+        connections: arguments.connections,
+        per_session: arguments.per_session,
+        messages,
+        rate: Some(arguments.rate),
+    };
+    for round in 0..arguments.rounds {
+        for contestant in contestants {
+            measure(Way::SteadyRate, round, *contestant, &mails, &load, report)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure(
+    way: Way,
+    round: usize,
+    contestant: Contestant,
+    mails: &[Mail],
+    load: &Load,
+    report: &mut Report,
+) -> Result<()> {
+    let name = contestant.name();
+    let running = Running::start(contestant).with_context(|| format!("starting {name}"))?;
+    let idle = running.peak_memory()?;
+    // Threads, pools and caches come into being.
+    let warm = Load { messages: (load.messages / 10).clamp(32, 400), rate: None, ..load.clone() };
+    traffic::send(&running.socket, mails, &warm).with_context(|| format!("warming up {name}"))?;
+    let before = running.cpu()?;
+    let outcome = traffic::send(&running.socket, mails, load).with_context(|| format!("measuring {name}"))?;
+    let cpu = running.cpu()?.saturating_sub(before);
+    report.add(Measurement::new(way, round, contestant, &outcome, cpu, idle, running.peak_memory()?));
+    Ok(())
+}
+
+fn scaled(messages: u64, scale: f64) -> u64 {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "some thousand messages"
+    )]
+    let scaled = (messages as f64 * scale) as u64;
+    scaled.max(32)
+}
