@@ -186,7 +186,10 @@ impl Build<'_> {
     /// # Errors
     /// [`crate::Failed`] with the last lines that it printed.
     pub fn run(&self, command: Command) -> Result<()> {
-        Ok(process::run(command, Limit::default(), &|line| self.progress.line(line))?)
+        Ok(process::run(command, Limit::default(), &|line| {
+            self.progress.line(line);
+            true
+        })?)
     }
 
     /// The folder for what is made on the way (`build/work/`): kept between builds, not in version control.

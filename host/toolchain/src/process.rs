@@ -60,8 +60,10 @@ fn said(output: &str) -> String {
 
 /// Lines kept of what a tool prints. Compilers say the cause first: a screenful of it must be left.
 const LINES: usize = 60;
-/// Bytes kept of one line.
+/// Characters kept of one line.
 const LINE: usize = 2000;
+/// Longer lines are cut into several.
+const WHOLE_LINE: u64 = 1 << 20;
 /// What a tool may print for us to read.
 const CAPTURED: u64 = 64 << 20;
 /// How often the bound is looked at while nothing is printed.
@@ -69,8 +71,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// After a tool has ended, how long its output is waited for: a process that it left behind may hold it open.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
-/// Runs a tool; each line that it prints is shown to `line`.
-pub(crate) fn run(mut command: Command, limit: Limit, line: &dyn Fn(&str)) -> Result<(), Failed> {
+/// Runs a tool; each line that it prints is shown to `line`, which says whether it is meant for people: those are told when the
+/// tool fails.
+pub(crate) fn run(mut command: Command, limit: Limit, line: &dyn Fn(&str) -> bool) -> Result<(), Failed> {
     let shown = show(&command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|source| Failed::Start { command: shown.clone(), source })?;
@@ -79,14 +82,16 @@ pub(crate) fn run(mut command: Command, limit: Limit, line: &dyn Fn(&str)) -> Re
     forward(child.stderr.take(), sender);
     let mut last = VecDeque::new();
     let mut keep = |text: String| {
-        line(&text);
+        if !line(&text) {
+            return;
+        }
         if last.len() == LINES {
             last.pop_front();
         }
-        last.push_back(text);
+        last.push_back(text.chars().take(LINE).collect());
     };
     let status = wait(&mut child, limit, &lines, &mut keep);
-    let output = last.into_iter().collect::<Vec<_>>().join("\n");
+    let output = last.into_iter().collect::<Vec<String>>().join("\n");
     match status.map_err(|source| Failed::Start { command: shown.clone(), source })? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(Failed::Status { command: shown, status, output }),
@@ -151,10 +156,9 @@ fn forward(pipe: Option<impl Read + Send + 'static>, sender: Sender<String>) {
         let mut reader = BufReader::new(pipe);
         loop {
             let mut line = Vec::new();
-            match reader.by_ref().take(1 << 20).read_until(b'\n', &mut line) {
+            match reader.by_ref().take(WHOLE_LINE).read_until(b'\n', &mut line) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {
-                    line.truncate(LINE);
                     let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                     if sender.send(text).is_err() {
                         return;
@@ -198,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_fails_is_quoted() {
-        let error = run(shell("echo one; echo two >&2; exit 3"), Limit::default(), &|_| {}).unwrap_err();
+        let error = run(shell("echo one; echo two >&2; exit 3"), Limit::default(), &|_| true).unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, Failed::Status { .. }));
         assert!(text.contains("one") && text.contains("two") && text.contains('3'), "{text}");
@@ -207,7 +211,7 @@ mod tests {
     #[test]
     fn a_tool_that_hangs_is_ended() {
         let before = Instant::now();
-        let error = run(shell("echo begun; exec sleep 600"), Limit(Duration::from_millis(300)), &|_| {}).unwrap_err();
+        let error = run(shell("echo begun; exec sleep 600"), Limit(Duration::from_millis(300)), &|_| true).unwrap_err();
         assert!(matches!(&error, Failed::TimedOut { output, .. } if output == "begun"), "{error}");
         assert!(before.elapsed() < Duration::from_secs(30));
     }
@@ -215,9 +219,13 @@ mod tests {
     #[test]
     fn lines_are_shown_as_they_come_and_the_last_are_kept() {
         let seen = RefCell::new(0);
-        run(shell("seq 1 500"), Limit::default(), &|_| *seen.borrow_mut() += 1).unwrap();
+        run(shell("seq 1 500"), Limit::default(), &|_| {
+            *seen.borrow_mut() += 1;
+            true
+        })
+        .unwrap();
         assert_eq!(*seen.borrow(), 500);
-        let error = run(shell("seq 1 500; exit 1"), Limit::default(), &|_| {}).unwrap_err().to_string();
+        let error = run(shell("seq 1 500; exit 1"), Limit::default(), &|_| true).unwrap_err().to_string();
         assert!(error.ends_with("\n500") && !error.contains("\n1\n"), "{error}");
     }
 

@@ -68,11 +68,14 @@ pub fn compile(mut cargo: Command, packages: &[&str], line: &dyn Fn(&str)) -> Re
         cargo.args(["--package", package]);
     }
     let modules = Mutex::new(Vec::new());
-    process::run(cargo, Limit::default(), &|text| match module_in(text) {
-        Some(module) => modules.lock().unwrap_or_else(|broken| broken.into_inner()).push(module),
+    process::run(cargo, Limit::default(), &|text| {
         // What cargo says for programs stands between what it says for people.
-        None if text.starts_with("{\"") => {}
-        None => line(text),
+        let for_people = !text.starts_with("{\"reason\"");
+        match for_people {
+            true => line(text),
+            false => modules.lock().unwrap_or_else(|broken| broken.into_inner()).extend(module_in(text)),
+        }
+        for_people
     })?;
     Ok(modules.into_inner().unwrap_or_else(|broken| broken.into_inner()))
 }
@@ -105,7 +108,7 @@ pub fn ensure_target(folder: &Path, step: &dyn Fn(&str)) -> Result<()> {
     step(&format!("adding the target {TARGET} to Rust"));
     let mut rustup = Command::new("rustup");
     rustup.current_dir(folder).args(["target", "add", TARGET]);
-    process::run(rustup, Limit(RUSTUP_TIME), &|_| {}).with_context(|| {
+    process::run(rustup, Limit(RUSTUP_TIME), &|_| true).with_context(|| {
         format!(
             "Rust's library for {TARGET} is missing and rustup could not add it. Install it:
     rustup    rustup target add {TARGET}
