@@ -1,4 +1,5 @@
-//! Python.
+//! Python: componentize-py puts the interpreter, the SDK layer and the project's `policy.py` into a component. WASI is stubbed out
+//! by it; the layer turns what would end in a stub into exceptions.
 
 use crate::{
     component::Artefact,
@@ -6,22 +7,44 @@ use crate::{
     generated::Generated,
     language::{Build, Language},
     project::Project,
-    tool::Tool,
+    tool::{Install, Tool},
 };
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 pub(super) struct Python;
 
+/// The layer is written for the code that this version generates.
+const COMPONENTIZE: Tool = Tool {
+    name: "componentize-py",
+    ways: &[&["componentize-py"]],
+    version: &["--version"],
+    at_least: "0.25.1",
+    below: "0.26",
+    install: Install {
+        debian: "apt-get install python3-venv",
+        fedora: "dnf install python3",
+        macos: "brew install python",
+        anywhere: "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1",
+    },
+};
+
 impl Language for Python {
     fn tools(&self) -> &'static [Tool] {
-        &[]
+        &[COMPONENTIZE]
     }
 
-    fn prepare(&self, _project: &Project, _contract: &Contract, _sdk: &mut Generated) -> Result<()> {
-        bail!("plugins in Python can not be made yet")
+    fn prepare(&self, _project: &Project, _contract: &Contract, sdk: &mut Generated) -> Result<()> {
+        sdk.add_sdk("python/wasmilter", "wasmilter");
+        Ok(())
     }
 
-    fn build(&self, _build: &Build<'_>) -> Result<Artefact> {
-        bail!("plugins in Python can not be built yet")
+    fn build(&self, build: &Build<'_>) -> Result<Artefact> {
+        let component = build.work()?.join("component.wasm");
+        let mut command = build.tool("componentize-py")?;
+        command.args(["--quiet", "--wit-path", "sdk/world", "--world"]).arg(build.contract().full_world_name()?);
+        command.args(["componentize", "--stub-wasi", "--python-path", ".", "--python-path", "sdk"]);
+        command.arg("--output").arg(&component).arg("wasmilter.component");
+        build.run(command)?;
+        Ok(Artefact::Component(build.read(&component)?))
     }
 }

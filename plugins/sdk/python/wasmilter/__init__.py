@@ -18,20 +18,20 @@ A plugin is a class; `decide` is called once for every message::
                 return Decision.reject("not wanted here")
             return Decision.next()
 
-Every message meets the plugin as `configure` left it: what `decide` writes to globals and attributes is gone afterwards.
-An exception in `decide` becomes a failure ("could not decide") with its type and line; the stage's `on_failure` then says
-what happens to the message.
+Every message meets the plugin as `configure` left it: what `decide` writes to globals and attributes is gone
+afterwards. An exception in `decide` becomes a failure ("could not decide") with its type and line; the stage's
+`on_failure` then says what happens to the message.
 
 The project's `wit/world.wit` names the interfaces that the plugin uses. One that it does not name raises
 `NotImported` when it is used, here and in tests.
 """
 
 from .config import Directory, File, Problem
-from .decision import Blob, Content, Decision, Edit, FactValue, HookDecision, Reply
+from .decision import Blob, Content, Decision, Edit, HookDecision, Reply
 from .dns import DnsError, MailExchanger, addresses, mail_exchangers, names, texts
 from .failure import Failure, ServiceFailure, Unsupported
 from .host import NotImported
-from .message import Address, Client, Facts, HeaderField, Headers, Kind, Mailbox, Message, Part, Role
+from .message import Address, Client, Facts, FactValue, HeaderField, Headers, Kind, Mailbox, Message, Part, Role
 from .policy import Policy, plugin
 from .service import Connection, ServiceError, connect
 from .store import StoreError, store

@@ -4,10 +4,12 @@ No records of the kind asked for (NXDOMAIN or no data) is an empty list, not an 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Callable, TypeVar
 
 from .failure import ServiceFailure
 from .host import HostError, error_of, host
+
+T = TypeVar("T")
 
 
 class DnsError(ServiceFailure):
@@ -50,7 +52,7 @@ def names(address: str) -> "list[str]":
     return _ask(lambda: list(host.dns.names(address)))
 
 
-def _ask(call: Any) -> Any:
+def _ask(call: Callable[[], T]) -> T:
     try:
         return call()
     except HostError as error:

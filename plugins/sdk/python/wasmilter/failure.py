@@ -1,9 +1,8 @@
 """Why a plugin could not decide."""
 
 import os
-import traceback
 from types import TracebackType
-from typing import Optional
+from typing import Iterator, Optional
 
 #: Where the layer itself is; its frames say nothing to an author.
 _HERE = os.path.dirname(__file__)
@@ -34,26 +33,36 @@ class Unsupported(Failure):
     kind = "unsupported"
 
 
-def failure_of(error: Exception, folder: str) -> Failure:
-    """What the host is told of an exception that left the policy, whose source is in `folder`.
+class MistakeError(Exception):
+    """A mistake of the plugin that the layer found. Its text quotes names of the plugin, never the message."""
 
-    The exception's text is left out: it may quote the message.
+
+def failure_of(error: BaseException, folder: str) -> Failure:
+    """What the host is told of an exception that left a policy whose source is in `folder`.
+
+    The text of an exception is left out, unless the layer wrote it: it may quote the message.
     """
     if isinstance(error, Failure):
         return error
-    # Text that the layer itself made quotes names of the plugin, never the message.
-    detail = f": {error}" if getattr(error, "tellable", False) else ""
-    return Failure(f"{type(error).__name__}{_place(error.__traceback__, folder)}{detail}")
+    text = f": {error}" if isinstance(error, MistakeError) else ""
+    return Failure(f"{type(error).__name__}{place_of(error.__traceback__, folder)}{text}")
 
 
-def _place(trace: Optional[TracebackType], folder: str) -> str:
-    """` at policy.py:42`: the innermost line of the author's own, or the innermost of all."""
-    frames = [frame for frame in traceback.extract_tb(trace, limit=None) if not _inside(frame.filename, _HERE)]
-    if not frames:
+def place_of(trace: Optional[TracebackType], folder: str) -> str:
+    """` at policy.py:42`: the innermost line in `folder`, otherwise the innermost outside this layer."""
+    lines = [(file, line) for file, line in _lines(trace) if not _inside(file, _HERE)]
+    own = [(file, line) for file, line in lines if _inside(file, folder)]
+    if not lines:
         return ""
-    own = [frame for frame in frames if _inside(frame.filename, folder)]
-    frame = (own or frames)[-1]
-    return f" at {os.path.basename(frame.filename)}:{frame.lineno}"
+    file, line = (own or lines)[-1]
+    return f" at {os.path.basename(file)}:{line}"
+
+
+def _lines(trace: Optional[TracebackType]) -> Iterator["tuple[str, int]"]:
+    # Not the module traceback: it reads source files, and a plugin has no files.
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next
 
 
 def _inside(file: str, folder: str) -> bool:

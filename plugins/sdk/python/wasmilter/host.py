@@ -1,12 +1,14 @@
 """The interfaces of the contract that the project's world imports, as modules of functions.
 
-In a component they are the generated modules `wit_world.imports.*`; they are looked for now, while the component is built:
-afterwards there are no files to import from. In tests, `wasmilter.testing` puts doubles in their place.
+In a component they are the generated modules `wit_world.imports.*`; they are looked for now, while the component is
+built: afterwards there are no files to import from. In tests, `wasmilter.testing` puts doubles in their place.
 """
 
 import importlib
 from types import SimpleNamespace
 from typing import Any
+
+from .failure import MistakeError
 
 INTERFACES = (
     "client",
@@ -25,7 +27,7 @@ INTERFACES = (
 )
 
 
-class NotImported(Exception):
+class NotImported(MistakeError):
     """The plugin used an interface that its world does not import."""
 
 
@@ -36,9 +38,8 @@ class _Missing:
         self._interface = interface
 
     def __getattr__(self, function: str) -> Any:
-        raise NotImported(
-            f"{self._interface} is not imported: add `import wasmilter:policy/{self._interface}@1.0.0;` to wit/world.wit"
-        )
+        line = f"import wasmilter:policy/{self._interface}@1.0.0;"
+        raise NotImported(f"{self._interface} is not imported: add `{line}` to wit/world.wit")
 
 
 def _found(interface: str) -> Any:
@@ -66,13 +67,16 @@ def error_of(error: Exception) -> "tuple[str, str]":
     return kind or "failed", str(getattr(value, "value", ""))
 
 
-try:
-    from componentize_py_types import Err as HostError
-except ImportError:  # not in a component
+def _err() -> "type[Exception]":
+    try:
+        return importlib.import_module("componentize_py_types").Err  # type: ignore[no-any-return]
+    except ImportError:  # not in a component
+        return _NoHostError
 
-    class HostError(Exception):  # type: ignore[no-redef]
-        """What a function of the contract ends with instead of a result."""
 
-        def __init__(self, value: Any):
-            super().__init__(value)
-            self.value = value
+class _NoHostError(Exception):
+    """Outside of a component there is no such error."""
+
+
+#: What a function of the contract ends with instead of a result.
+HostError = _err()

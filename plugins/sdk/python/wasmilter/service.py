@@ -1,13 +1,15 @@
 """Network services that the administrator named and granted as `service:NAME`."""
 
 import io
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 from .failure import ServiceFailure
 from .host import HostError, error_of, host
 
 #: Bytes that are handed to the host in one call.
 _PIECE = 64 * 1024
+
+T = TypeVar("T")
 
 
 class ServiceError(ServiceFailure):
@@ -25,9 +27,9 @@ class ServiceError(ServiceFailure):
 def connect(service: str) -> "Connection":
     """Opens a stream to a service. Use it in a `with`::
 
-        with wasmilter.connect("clamd") as clamd:
-            clamd.sendall(b"zPING\\0")
-            answer = clamd.recv(64)
+    with wasmilter.connect("clamd") as clamd:
+        clamd.sendall(b"zPING\\0")
+        answer = clamd.recv(64)
     """
     return Connection(service, _ask(service, lambda: host.services.open(service)))
 
@@ -45,8 +47,7 @@ class Connection(io.RawIOBase):
         self._open()
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _PIECE):
-            piece = bytes(view[start : start + _PIECE])
-            _ask(self.service, lambda: host.services.write(self._connection, piece))
+            self._write(bytes(view[start : start + _PIECE]))
 
     def recv(self, size: int = _PIECE) -> bytes:
         """At least one and at most `size` bytes (at most 65 536), waiting for them; none at the end of the stream."""
@@ -82,12 +83,15 @@ class Connection(io.RawIOBase):
         self.sendall(data)
         return len(data)
 
+    def _write(self, piece: bytes) -> None:
+        _ask(self.service, lambda: host.services.write(self._connection, piece))
+
     def _open(self) -> None:
         if self.closed:
             raise ServiceError(self.service, "closed")
 
 
-def _ask(service: str, call: Any) -> Any:
+def _ask(service: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except HostError as error:

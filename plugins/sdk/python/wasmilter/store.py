@@ -1,9 +1,11 @@
 """What a plugin remembers from one message to the next. Needs the grant `store`, or `store:NAME` to share it."""
 
-from typing import Any, Optional
+from typing import Callable, Optional, TypeVar
 
 from .failure import ServiceFailure
 from .host import HostError, error_of, host
+
+T = TypeVar("T")
 
 
 class StoreError(ServiceFailure):
@@ -46,7 +48,7 @@ class Store:
 store = Store()
 
 
-def _ask(call: Any) -> Any:
+def _ask(call: Callable[[], T]) -> T:
     try:
         return call()
     except HostError as error:

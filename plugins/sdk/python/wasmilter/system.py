@@ -6,10 +6,13 @@ from .host import host
 
 
 def now() -> datetime:
-    """The time, in UTC. Needs the grant `clock`. In place of `datetime.now()` and `time.time()`, which end the plugin."""
+    """The time, in UTC. Needs the grant `clock`. `datetime.now()` does not work in a plugin."""
     return datetime.fromtimestamp(host.clock.now(), timezone.utc)
 
 
 def random_bytes(length: int) -> bytes:
-    """At most 4096 bytes fit for keys. Needs the grant `random`. `random` and `secrets` of Python are the same for every message."""
+    """At most 4096 bytes fit for keys. Needs the grant `random`.
+
+    Python's own `random` gives the same numbers for every message.
+    """
     return bytes(host.random.bytes(length))
