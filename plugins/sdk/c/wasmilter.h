@@ -123,6 +123,8 @@ wm_text wm_config_text(const wm_json *object, wm_text key, wm_text otherwise);
 wm_texts wm_config_texts(const wm_json *object, wm_text key);
 /* An array; its elements begin at `first`. Null when there is none. */
 const wm_json *wm_config_array(const wm_json *object, wm_text key);
+/* Reports members that have none of these names (the list ends with a null pointer): `wm_config_only(config, "a", "b")`. */
+void wm_config_only(const wm_json *object, const char *const *names);
 
 /* Reports what is wrong with a configuration, from `configure`: at a value, or by JSON pointer (`/limits/0`). Lower case, no
  * full stop: `must be above 0, is -3`. Report all problems at once. */
@@ -286,6 +288,7 @@ wm_verdict on_rcpt(const types_mailbox_t *recipient);
 #define wm_config_text(object, key, otherwise) wm_config_text(object, wm(key), wm(otherwise))
 #define wm_config_texts(object, key) wm_config_texts(object, wm(key))
 #define wm_config_array(object, key) wm_config_array(object, wm(key))
+#define wm_config_only(object, ...) wm_config_only(object, (const char *const[]){__VA_ARGS__, 0})
 #define wm_problem(value, message) wm_problem(value, wm(message))
 #define wm_problem_at(pointer, message) wm_problem_at(wm(pointer), wm(message))
 #define wm_reject(code, enhanced, text) wm_reject(code, wm(enhanced), wm(text))

@@ -20,17 +20,18 @@ use wit_parser::{WorldItem, WorldKey};
 
 pub(super) struct C;
 
-/// Zig's C compiler brings its linker along; clang wants lld beside it.
+/// Zig's C compiler brings its linker along; clang wants lld beside it. The stack comes first in memory (with zig it does by
+/// itself): running over its end then leaves the memory, which is noticed, and not into the plugin's data.
 const COMPILER: Tool = Tool {
     name: "C compiler",
     ways: &[
         &["zig", "cc", "-target", "wasm32-freestanding", "-mcpu=mvp+bulk_memory"],
         &["python3", "-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-mcpu=mvp+bulk_memory"],
-        &["clang", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
-        &["clang-22", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
-        &["clang-19", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
-        &["clang-16", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
-        &["clang-14", "--target=wasm32-unknown-unknown", "-mcpu=mvp", "-mbulk-memory"],
+        &["clang", "--target=wasm32", "-mcpu=mvp", "-mbulk-memory", "-Wl,--stack-first"],
+        &["clang-22", "--target=wasm32", "-mcpu=mvp", "-mbulk-memory", "-Wl,--stack-first"],
+        &["clang-19", "--target=wasm32", "-mcpu=mvp", "-mbulk-memory", "-Wl,--stack-first"],
+        &["clang-16", "--target=wasm32", "-mcpu=mvp", "-mbulk-memory", "-Wl,--stack-first"],
+        &["clang-14", "--target=wasm32", "-mcpu=mvp", "-mbulk-memory", "-Wl,--stack-first"],
     ],
     version: &["--version"],
     at_least: "14",
@@ -59,27 +60,25 @@ impl Language for C {
         let module = build.work()?.join("module.wasm");
         let mut compile = build.tool(COMPILER.name)?;
         compile.args(["-std=c11", "-Oz", "-Wall", "-Wextra", "-ffreestanding", "-nostdlib", "-Isdk", "-Isdk/libc"]);
-        // The stack first: running over its end then leaves the memory, which is noticed, and not into the plugin's data.
-        compile.args(["-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,--stack-first", "-Wl,-z,stack-size=262144"]);
+        compile.args(["-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,-z,stack-size=262144"]);
         compile.arg("-o").arg(&module);
-        compile.args(sources(build.project().folder())?);
+        compile.args(sources(build.project().folder())?).arg(Path::new("sdk").join(WORLD));
         build.run(compile).context("when clang can not find wasm-ld, install lld of the same version")?;
         Ok(Artefact::Module { bytes: build.read(&module)?, wasi: Wasi::None })
     }
 }
 
-/// Adds `contract.h` and `contract.c`: the project's world by `wit-bindgen-c`. Interfaces have their own names there, without
+/// An object file with the world in a custom section, which `contract.c` refers to.
+const WORLD: &str = "contract_component_type.o";
+
+/// Adds `contract.h`, `contract.c` and [`WORLD`]: the project's world by `wit-bindgen-c`. Interfaces have their own names there, without
 /// those of the package, and macros tell which ones the world has (`WM_IMPORTS_STORE`, `WM_EXPORTS_ON_RCPT`).
 fn bindings(contract: &Contract, sdk: &mut Generated) -> Result<()> {
     let mut resolve = contract.resolve().clone();
     let id = contract.world()?;
     let world = resolve.worlds.get(id).context("a world that is not there")?;
-    let mut options = wit_bindgen_c::Opts {
-        no_helpers: true,
-        no_object_file: true,
-        rename_world: Some("contract".to_owned()),
-        ..Default::default()
-    };
+    let mut options =
+        wit_bindgen_c::Opts { no_helpers: true, rename_world: Some("contract".to_owned()), ..Default::default() };
     let mut macros = String::new();
     for (verb, items) in [("IMPORTS", &world.imports), ("EXPORTS", &world.exports)] {
         for (key, item) in items {
@@ -120,7 +119,9 @@ fn schema(project: &Path) -> Result<String> {
     for byte in schema.to_string().bytes() {
         write!(bytes, "{byte},")?;
     }
-    Ok(format!("/* Generated of schema.json. */\nextern const char wm_schema[];\nconst char wm_schema[] = {{{bytes}0}};\n"))
+    Ok(format!(
+        "/* Generated of schema.json. */\nextern const char wm_schema[];\nconst char wm_schema[] = {{{bytes}0}};\n"
+    ))
 }
 
 /// All C files: of the project's folder, below `src/`, and of the SDK; in an order that does not change.
