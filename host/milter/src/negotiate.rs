@@ -59,8 +59,17 @@ pub(crate) struct Negotiated {
     pub(crate) version: u32,
     pub(crate) actions: Actions,
     pub(crate) options: ProtoOpts,
-    /// What the judge wanted at that time.
+    /// What the judge wants.
     pub(crate) needs: Needs,
+    offer: Offer,
+}
+
+/// What the MTA offered.
+#[derive(Debug, Clone, Copy)]
+struct Offer {
+    version: u32,
+    actions: Actions,
+    options: ProtoOpts,
 }
 
 /// The MTA speaks a protocol that is too old.
@@ -73,14 +82,19 @@ pub(crate) struct TooOld {
 impl Negotiated {
     /// Takes of the offer what the judge needs.
     pub(crate) fn new(offer: &OptNegPayload, needs: Needs) -> Result<Self, TooOld> {
+        let offer = Offer { version: offer.version, actions: offer.actions, options: offer.opts };
         if offer.version < 2 {
             return Err(TooOld { offered: offer.version });
         }
+        Ok(Self::of(offer, needs))
+    }
+
+    fn of(offer: Offer, needs: Needs) -> Self {
         let mut options = ProtoOpts::empty();
         for stage in Stage::ALL {
             let (wanted, asked) = wanted_and_asked(stage, needs);
             let (no_event, no_reply) = stage.options();
-            if !wanted && offer.opts.contains(no_event) {
+            if !wanted && offer.options.contains(no_event) {
                 options |= no_event;
             } else if !asked {
                 options |= no_reply;
@@ -95,12 +109,26 @@ impl Negotiated {
         if needs.message && needs.body {
             options |= ProtoOpts::SKIP;
         }
-        Ok(Self {
+        Self {
             version: offer.version.min(PROTOCOL_VERSION),
             actions: actions & offer.actions,
-            options: options & offer.opts,
+            options: options & offer.options,
             needs,
-        })
+            offer,
+        }
+    }
+
+    /// The same connection for a judge with other needs; None when it needs events, replies or actions that were
+    /// negotiated away.
+    pub(crate) fn serving(&self, needs: Needs) -> Option<Self> {
+        let afresh = Self::of(self.offer, needs);
+        let lacking = Stage::ALL.into_iter().any(|stage| {
+            let (wanted, asked) = wanted_and_asked(stage, needs);
+            let (no_event, no_reply) = stage.options();
+            (wanted && self.options.contains(no_event)) || (asked && self.options.contains(no_reply))
+        });
+        let leading_space = afresh.leading_space() == self.leading_space() || !needs.message;
+        (!lacking && leading_space && self.actions.contains(afresh.actions)).then_some(Self { needs, ..*self })
     }
 
     /// The answer to the offer.
@@ -228,6 +256,40 @@ mod tests {
             assert!(negotiated.wants_reply(stage), "{stage:?}");
         }
         assert!(!negotiated.leading_space() && !negotiated.may_skip_body());
+    }
+
+    #[test]
+    fn another_judge_is_served_when_nothing_that_it_needs_was_negotiated_away() {
+        let usual = offer(6, 0x1ff, 0x1f_ffff);
+        let rcpt = Needs { rcpt: true, ..Needs::default() };
+        let with_rcpt = Needs { rcpt: true, ..BODY };
+        let headers = Needs { body: false, ..BODY };
+        for (before, after, served) in [
+            (BODY, BODY, true),
+            (BODY, headers, true),
+            (BODY, Needs::default(), true),
+            (EVERYTHING, with_rcpt, true),
+            (EVERYTHING, Needs::default(), true),
+            // The body never comes.
+            (headers, BODY, false),
+            // RCPT comes but waits for no reply.
+            (BODY, with_rcpt, false),
+            (with_rcpt, BODY, true),
+            // No action was asked for.
+            (rcpt, with_rcpt, false),
+            (Needs::default(), rcpt, false),
+        ] {
+            let negotiated = Negotiated::new(&usual, before).unwrap();
+            let serving = negotiated.serving(after);
+            assert_eq!(serving.is_some(), served, "{before:?} {after:?}");
+            if let Some(serving) = serving {
+                assert_eq!((serving.needs, serving.options), (after, negotiated.options));
+                assert!(serving.serving(before).is_some(), "and back");
+            }
+        }
+        // An MTA that skips nothing serves everybody.
+        let negotiated = Negotiated::new(&offer(2, 0x1ff, 0), BODY).unwrap();
+        assert!(negotiated.serving(EVERYTHING).is_some());
     }
 
     #[test]

@@ -27,8 +27,26 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A peer that is silently gone is noticed after this, and a few probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
+/// [`serve_doors`] with one door that is never replaced.
+///
+/// # Errors
+/// As there.
+pub async fn serve(
+    listener: Listener,
+    judge: Arc<dyn Judge>,
+    store: Arc<dyn BodyStore>,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (_never_again, doors) = watch::channel(Arc::new(Door { judge, store, settings, metrics }));
+    serve_doors(listener, doors, shutdown).await
+}
+
 /// Accepts connections and serves each in a task of the current runtime, until `shutdown` is ready. Several runtimes
 /// may serve clones of one listener.
+///
+/// Every connection takes the door of now, and a newer one between two transactions as soon as it can (see [`Door`]).
 ///
 /// There is no limit on connections: an MTA that is refused one defers mail, and waiting ones cost little. Messages that
 /// are judged at once are bounded by the judge.
@@ -38,18 +56,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// When the listener can not be used in this runtime. Errors while accepting do not end it.
-pub async fn serve(
+pub async fn serve_doors(
     listener: Listener,
-    judge: Arc<dyn Judge>,
-    store: Arc<dyn BodyStore>,
-    settings: Arc<Settings>,
-    metrics: Arc<Metrics>,
+    doors: watch::Receiver<Arc<Door>>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.address().clone();
     let acceptor = listener.into_acceptor()?;
-    let drain = settings.drain;
-    let door = Arc::new(Door { judge, store, settings, metrics });
     let (close, closing) = watch::channel(Closing::Not);
     let mut sessions = JoinSet::new();
     tokio::pin!(shutdown);
@@ -57,8 +70,8 @@ pub async fn serve(
         select! {
             () = &mut shutdown => break,
             stream = acceptor.accept() => match stream {
-                Stream::Inet(stream) => { sessions.spawn(serve_one(stream, Arc::clone(&door), closing.clone())); }
-                Stream::Unix(stream) => { sessions.spawn(serve_one(stream, Arc::clone(&door), closing.clone())); }
+                Stream::Inet(stream) => { sessions.spawn(serve_one(stream, doors.clone(), closing.clone())); }
+                Stream::Unix(stream) => { sessions.spawn(serve_one(stream, doors.clone(), closing.clone())); }
             },
             Some(ended) = sessions.join_next() => note_panic(ended),
         }
@@ -66,6 +79,7 @@ pub async fn serve(
     drop(acceptor);
     // Nobody listens any more only when all sessions are gone: then there is nobody to tell either.
     close.send_replace(Closing::Draining);
+    let drain = doors.borrow().settings.drain;
     if timeout(drain, all_ended(&mut sessions)).await.is_err() {
         tracing::warn!(%address, connections = sessions.len(), ?drain, "transactions did not end in time: closing");
         close.send_replace(Closing::Now);
@@ -82,12 +96,12 @@ async fn all_ended(sessions: &mut JoinSet<()>) {
     }
 }
 
-async fn serve_one<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<Closing>)
+async fn serve_one<S>(stream: S, doors: watch::Receiver<Arc<Door>>, closing: watch::Receiver<Closing>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let _open = Open::new(Arc::clone(&door.metrics));
-    session::run(stream, door, closing).await;
+    let _open = Open::new(Arc::clone(&doors.borrow().metrics));
+    session::run(stream, doors, closing).await;
 }
 
 /// Judges that panic are caught in the session; this would be a defect of the door itself.

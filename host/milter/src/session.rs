@@ -58,12 +58,18 @@ use wasmilter_message::{
     message::Transaction,
 };
 
-/// What all sessions share.
-pub(crate) struct Door {
-    pub(crate) judge: Arc<dyn Judge>,
-    pub(crate) store: Arc<dyn BodyStore>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) metrics: Arc<Metrics>,
+/// What sessions share. May be replaced while they go on (a reload): a transaction ends with the door that it began with,
+/// the next one on the same connection takes the new one, see [`Session::catch_up`].
+#[derive(Clone)]
+pub struct Door {
+    /// Who judges.
+    pub judge: Arc<dyn Judge>,
+    /// Where bodies are kept.
+    pub store: Arc<dyn BodyStore>,
+    /// Limits.
+    pub settings: Arc<Settings>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why a session ended other than by the MTA's wish.
@@ -105,12 +111,13 @@ pub(crate) enum Closing {
 }
 
 /// Serves a connection to its end, or until `closing` says so.
-pub(crate) async fn run<S>(stream: S, door: Arc<Door>, closing: watch::Receiver<Closing>)
+pub(crate) async fn run<S>(stream: S, mut doors: watch::Receiver<Arc<Door>>, closing: watch::Receiver<Closing>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let door = Arc::clone(&doors.borrow_and_update());
     let metrics = Arc::clone(&door.metrics);
-    let mut session = Session::new(Connection::new(stream, door.settings.write), door, closing);
+    let mut session = Session::new(Connection::new(stream, door.settings.write), door, doors, closing);
     let result = session.run().await;
     session.abort();
     if let Err(error) = result {
@@ -126,11 +133,15 @@ where
 struct Session<S> {
     connection: Connection<S>,
     door: Arc<Door>,
+    /// Tells of a new door.
+    doors: watch::Receiver<Arc<Door>>,
     closing: watch::Receiver<Closing>,
     /// For the log, and the id of hooks before MAIL.
     id: Arc<str>,
     macros: Macros,
     client: ConnectInfo,
+    /// Whether CONNECT came.
+    connected: bool,
     helo: Option<String>,
     /// What hooks published at connect, and then at HELO.
     facts_at_connect: Facts,
@@ -148,14 +159,21 @@ struct Current {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    fn new(connection: Connection<S>, door: Arc<Door>, closing: watch::Receiver<Closing>) -> Self {
+    fn new(
+        connection: Connection<S>,
+        door: Arc<Door>,
+        doors: watch::Receiver<Arc<Door>>,
+        closing: watch::Receiver<Closing>,
+    ) -> Self {
         Self {
             connection,
             door,
+            doors,
             closing,
             id: new_id(),
             macros: Macros::default(),
             client: ConnectInfo::default(),
+            connected: false,
             helo: None,
             facts_at_connect: Facts::default(),
             facts_at_helo: Facts::default(),
@@ -164,8 +182,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn run(&mut self) -> Result<(), SessionError> {
-        let Some(negotiated) = self.negotiate().await? else { return Ok(()) };
-        while let Some(event) = self.next_event().await? {
+        let Some(mut negotiated) = self.negotiate().await? else { return Ok(()) };
+        while let Some(event) = self.next_event(Some(&mut negotiated)).await? {
+            if matches!(event, Event::Helo(_) | Event::Mail(_)) {
+                // A second EHLO ends the transaction (RFC 5321 §4.1.4; Postfix sends its `A` only after `H`), and so does
+                // MAIL: Sendmail sends no `A` between messages.
+                self.drop_transaction();
+                self.catch_up(Some(&mut negotiated));
+            }
             match event {
                 Event::Macros { command, macros } => self.macros.define(command, macros),
                 Event::Connect(client) => self.connect(client, &negotiated).await?,
@@ -189,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn negotiate(&mut self) -> Result<Option<Negotiated>, SessionError> {
         let offer = loop {
-            match self.next_event().await? {
+            match self.next_event(None).await? {
                 Some(Event::Negotiate(offer)) => break offer,
                 None | Some(Event::Quit) => return Ok(None),
                 Some(Event::Macros { .. } | Event::Abort) => {}
@@ -210,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// The next event; None at the end of the stream, and at shutdown as soon as no transaction is under way and all that
     /// had arrived is answered: a connection that closes makes the MTA fail the whole SMTP session.
-    async fn next_event(&mut self) -> Result<Option<Event>, SessionError> {
+    async fn next_event(&mut self, mut negotiated: Option<&mut Negotiated>) -> Result<Option<Event>, SessionError> {
         let Settings { idle, frame, .. } = *self.door.settings;
         let frame = if self.transaction.is_some() {
             select! {
@@ -219,17 +243,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 () = closed(&mut self.closing) => None,
             }
         } else {
-            select! {
-                biased;
-                frame = self.connection.next(idle, frame) => frame?,
-                _ = self.closing.wait_for(|closing| *closing != Closing::Not) => None,
+            loop {
+                select! {
+                    biased;
+                    Ok(()) = self.doors.changed() => {}
+                    frame = self.connection.next(idle, frame) => break frame?,
+                    _ = self.closing.wait_for(|closing| *closing != Closing::Not) => break None,
+                }
+                // A session that waits lets go of what was replaced.
+                self.doors.mark_changed();
+                self.catch_up(negotiated.as_deref_mut());
             }
         };
         Ok(frame.map(Event::parse).transpose()?)
     }
 
+    /// Between two transactions: takes the new door when there is one and all that its judge needs can still be had on this
+    /// connection. What hooks said at CONNECT and HELO belongs to the judge that said it; when either judge has such a hook and it is
+    /// over, or when events or replies that the new one needs were negotiated away, the session stays with the door that it
+    /// has. So every transaction is judged by one door, hooks included.
+    fn catch_up(&mut self, negotiated: Option<&mut Negotiated>) {
+        if self.transaction.is_some() || !self.doors.has_changed().unwrap_or(false) {
+            return;
+        }
+        let new = Arc::clone(&self.doors.borrow_and_update());
+        if let Some(negotiated) = negotiated {
+            let (before, after) = (negotiated.needs, new.judge.needs());
+            let over = (self.connected && (before.connect || after.connect))
+                || (self.helo.is_some() && (before.helo || after.helo));
+            match negotiated.serving(after) {
+                Some(serving) if !over => *negotiated = serving,
+                _ => {
+                    tracing::debug!(session = %self.id, "session goes on with the configuration that it began with");
+                    return;
+                }
+            }
+        }
+        self.door = new;
+    }
+
     async fn connect(&mut self, client: ConnectInfo, negotiated: &Negotiated) -> Result<(), SessionError> {
         self.macros.reached(b'C');
+        self.connected = true;
         self.client = client;
         let (verdict, facts) = if negotiated.needs.connect {
             self.hook(Hook::Connect, Facts::default()).await?
@@ -243,8 +298,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn helo(&mut self, name: String, negotiated: &Negotiated) -> Result<(), SessionError> {
         self.macros.reached(b'H');
-        // A second EHLO ends the transaction (RFC 5321 §4.1.4). Postfix sends its `A` only after `H`.
-        self.drop_transaction();
         self.helo = Some(name);
         let before = self.facts_at_connect.clone();
         let (verdict, facts) =
@@ -255,7 +308,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn mail(&mut self, sender: Mailbox, negotiated: &Negotiated) -> Result<(), SessionError> {
         self.macros.reached(b'M');
-        self.drop_transaction();
         self.transaction().collected.sender(sender);
         let verdict = self.hook_in_transaction(negotiated.needs.mail, Hook::Mail).await?;
         if verdict != HookVerdict::Next {
@@ -469,6 +521,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.drop_transaction();
         self.macros = Macros::default();
         self.client = ConnectInfo::default();
+        self.connected = false;
         self.helo = None;
         self.facts_at_connect = Facts::default();
         self.facts_at_helo = Facts::default();

@@ -11,7 +11,7 @@ use crate::{
 use futures_util::FutureExt;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
-    sync::SemaphorePermit,
+    sync::{AcquireError, SemaphorePermit, watch},
     time::{Instant, timeout},
 };
 use wasmilter_message::{
@@ -48,6 +48,8 @@ pub(crate) struct Gate {
     shared: Arc<Shared>,
     worker: usize,
     door: &'static str,
+    /// Its end tells the pipeline that nobody needs it any more.
+    _judge: watch::Receiver<()>,
 }
 
 /// A message on its way, with what has happened to it.
@@ -80,8 +82,8 @@ impl Judge for Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(shared: Arc<Shared>, worker: usize, door: &'static str) -> Self {
-        Self { shared, worker, door }
+    pub(crate) fn new(shared: Arc<Shared>, worker: usize, door: &'static str, judge: watch::Receiver<()>) -> Self {
+        Self { shared, worker, door, _judge: judge }
     }
 
     /// The life of a message.
@@ -104,11 +106,15 @@ impl Gate {
     }
 
     /// Lets a message or a hook in, or says at once that there is no room.
-    async fn permit(&self) -> Result<(SemaphorePermit<'_>, Counted), Failure> {
+    async fn permit(&self) -> Result<([SemaphorePermit<'_>; 2], Counted), Failure> {
         let metrics = &self.shared.metrics;
         let _waiting = Counted::new(&metrics.messages_waiting);
-        match timeout(self.shared.limits.permit_wait, self.shared.permits.acquire()).await {
-            Ok(Ok(permit)) => Ok((permit, Counted::new(&metrics.messages_in_flight))),
+        let both = async {
+            let own = self.shared.permits.acquire().await?;
+            Ok::<_, AcquireError>([own, self.shared.room.acquire().await?])
+        };
+        match timeout(self.shared.limits.permit_wait, both).await {
+            Ok(Ok(permits)) => Ok((permits, Counted::new(&metrics.messages_in_flight))),
             Ok(Err(_)) => Err(Failure::new(Cause::Overload, "the pipeline has stopped")),
             Err(_) => {
                 let text = format!("{} messages in flight, the limit", self.shared.limits.in_flight);

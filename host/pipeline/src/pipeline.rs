@@ -23,6 +23,8 @@ pub struct Pipeline {
     shared: Arc<Shared>,
     /// Gives None when all actors are dead.
     done: Mutex<mpsc::Receiver<()>>,
+    /// Closed when no judge is left: each has a receiver.
+    judges: watch::Sender<()>,
 }
 
 /// What gates share.
@@ -31,7 +33,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) store: Arc<dyn BodyStore>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Of this pipeline.
     pub(crate) permits: Arc<Semaphore>,
+    /// Of this pipeline and those that it replaced, which finish their messages beside it.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) needs: Needs,
     stop: watch::Sender<bool>,
 }
@@ -45,6 +50,36 @@ impl Pipeline {
     /// must run an actix system (or a tokio `LocalSet`).
     #[must_use]
     pub fn start(
+        stages: Vec<Stage>,
+        limits: Limits,
+        store: Arc<dyn BodyStore>,
+        metrics: Arc<Metrics>,
+        workers: &[ArbiterHandle],
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(most(&limits)));
+        Self::start_in(room, stages, limits, store, metrics, workers)
+    }
+
+    /// The same beside `before`, which this pipeline is going to replace: with the same `in_flight`, both together have no more
+    /// messages in flight than one would have.
+    #[must_use]
+    pub fn start_beside(
+        before: &Self,
+        stages: Vec<Stage>,
+        limits: Limits,
+        store: Arc<dyn BodyStore>,
+        metrics: Arc<Metrics>,
+        workers: &[ArbiterHandle],
+    ) -> Self {
+        let room = match before.shared.limits.in_flight == limits.in_flight {
+            true => Arc::clone(&before.shared.room),
+            false => Arc::new(Semaphore::new(most(&limits))),
+        };
+        Self::start_in(room, stages, limits, store, metrics, workers)
+    }
+
+    fn start_in(
+        room: Arc<Semaphore>,
         stages: Vec<Stage>,
         limits: Limits,
         store: Arc<dyn BodyStore>,
@@ -73,13 +108,14 @@ impl Pipeline {
         let shared = Shared {
             needs: needs(&lanes),
             lanes,
-            permits: Arc::new(Semaphore::new(limits.in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(most(&limits))),
+            room,
             limits,
             store,
             metrics,
             stop,
         };
-        Self { shared: Arc::new(shared), done: Mutex::new(done) }
+        Self { shared: Arc::new(shared), done: Mutex::new(done), judges: watch::Sender::new(()) }
     }
 
     /// What a door sends its messages to; calls go to the actors of `worker` (counted from 0, modulo their number).
@@ -93,14 +129,19 @@ impl Pipeline {
     #[must_use]
     pub fn judge_at(&self, worker: usize, door: &'static str) -> Arc<dyn Judge> {
         self.shared.metrics.door(door);
-        Arc::new(Gate::new(Arc::clone(&self.shared), worker, door))
+        Arc::new(Gate::new(Arc::clone(&self.shared), worker, door, self.judges.subscribe()))
+    }
+
+    /// Returns when no judge that this pipeline gave is left, nor a message or hook that one of them was asked about.
+    pub async fn unused(&self) {
+        self.judges.closed().await;
     }
 
     /// Lets what is in flight finish, within the limits that it has anyway, and ends all actors. From now on messages
     /// are answered by a temporary failure: send them elsewhere before.
     pub async fn stop(&self) {
         // New messages find no permit from the moment this waits: semaphores are first come, first served.
-        let all = u32::try_from(self.shared.limits.in_flight.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        let all = u32::try_from(most(&self.shared.limits)).unwrap_or(u32::MAX);
         if timeout(self.shared.limits.message_deadline.saturating_add(END), self.shared.permits.acquire_many(all))
             .await
             .is_err()
@@ -119,6 +160,10 @@ impl Pipeline {
     pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
         &self.shared.lanes
     }
+}
+
+fn most(limits: &Limits) -> usize {
+    limits.in_flight.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// What doors have to ask for.

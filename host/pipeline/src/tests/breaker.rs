@@ -98,7 +98,8 @@ fn every_fault_of_the_plugin_counts_and_nothing_else_does() {
 
 #[test]
 fn time_outs_count_when_the_plugin_had_its_time() {
-    for (before, deadline, opens) in [(Duration::ZERO, 60 * SECOND, true), (60 * SECOND - SECOND / 2, 60 * SECOND, false)]
+    for (before, deadline, opens) in
+        [(Duration::ZERO, 60 * SECOND, true), (60 * SECOND - SECOND / 2, 60 * SECOND, false)]
     {
         paused(async move {
             let mut stages = vec![stage("before", &slow(before)), stage("s", &slow(3600 * SECOND))];

@@ -9,4 +9,5 @@ mod limits;
 mod names;
 mod order;
 mod outcomes;
+mod replaced;
 mod workers;
