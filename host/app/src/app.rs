@@ -8,11 +8,11 @@ use crate::{
 };
 use prometheus::Registry;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use wasmilter_message::{body::BodyStore, service::Services};
+use wasmilter_message::body::BodyStore;
 use wasmilter_pipeline::{Limits, Pipeline, Stage};
 use wasmilter_services::{NamedServices, ServiceSettings};
 use wasmilter_spool::{Spool, SpoolSettings};
-use wasmilter_wasm::{Sandbox, SandboxError, SandboxSettings};
+use wasmilter_wasm::{Outside, Sandbox, SandboxError, SandboxSettings};
 
 /// Everything but the doors: configuration, metrics, spool, services, sandbox, stages. Nothing runs yet.
 pub struct App {
@@ -64,11 +64,12 @@ impl App {
 
         let store = open_store(&config, &mut mistakes);
 
-        let services: Arc<dyn Services> = Arc::new(NamedServices::new(service_settings(&config.services), &registry)?);
+        let services = Arc::new(NamedServices::new(service_settings(&config.services), &registry)?);
+        let outside = Outside { services, ..Outside::nothing() };
 
         let sandbox = open_sandbox(&config, Arc::clone(&store))?;
 
-        let prepared = stages::prepare(&config, &sandbox, &services, &mut mistakes);
+        let prepared = stages::prepare(&config, &sandbox, &outside, &mut mistakes);
         let (stages, summaries) = prepared.into_iter().unzip();
 
         if !mistakes.is_empty() {

@@ -12,9 +12,9 @@ use crate::{
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use wasmilter_message::{grants::Grants, policy::Policy, service::Services};
+use wasmilter_message::{grants::Grants, policy::Policy};
 use wasmilter_pipeline::{Condition, Stage};
-use wasmilter_wasm::{Component, Isolation, Limits, PrepareError, Sandbox, StageSettings};
+use wasmilter_wasm::{Component, Isolation, Limits, Outside, PrepareError, Sandbox, StageSettings};
 
 /// What a stage turned out to be, for the log and `wasmilter check`.
 #[derive(Debug, Clone, Serialize)]
@@ -40,7 +40,7 @@ pub struct StageSummary {
 pub(crate) fn prepare(
     config: &Config,
     sandbox: &Sandbox,
-    services: &Arc<dyn Services>,
+    outside: &Outside,
     mistakes: &mut Diagnostics,
 ) -> Vec<(Stage, StageSummary)> {
     let mut components = BTreeMap::new();
@@ -59,13 +59,13 @@ pub(crate) fn prepare(
                 limits: Limits { memory: configured.memory, ..Limits::default() },
                 isolation: configured.isolation,
             };
-            sandbox.prepare(&component, settings, Arc::clone(services))
+            sandbox.prepare(&component, settings, outside)
         };
         let plugin = match prepare(&configured.grants) {
             Ok(plugin) => plugin,
             Err(error) => {
                 // The plugin is asked about its own settings all the same, in a stage that will not run.
-                let more = with_missing(&configured.grants, &error).and_then(|grants| prepare(&grants).err());
+                let more = error.with_missing(&configured.grants).and_then(|grants| prepare(&grants).err());
                 for error in [Some(error), more].into_iter().flatten() {
                     explain(error, configured, &expanded, mistakes);
                 }
@@ -128,14 +128,6 @@ fn load(
             None
         }
     }
-}
-
-/// The grants with those that are missing; None when that is not what is wrong.
-fn with_missing(grants: &Grants, error: &PrepareError) -> Option<Grants> {
-    let PrepareError::MissingGrants(missing) = error else { return None };
-    let mut grants = grants.clone();
-    missing.iter().try_for_each(|grant| grants.add(grant)).ok()?;
-    Some(grants)
 }
 
 /// Puts what the sandbox says at the place in the configuration that can change it.

@@ -44,6 +44,9 @@ pub const MAX_RECIPIENTS: usize = 10_000;
 /// Bytes of a file name or media type that an edit writes.
 pub const MAX_PART_NAME: usize = 1000;
 
+/// Bytes of a Content-ID that an edit writes: with name and brackets it stays within a line (RFC 5322 §2.1.1).
+pub const MAX_CONTENT_ID: usize = 900;
+
 /// Bytes of new content in all edits of a decision together; text that goes into several parts counts for each.
 pub const MAX_NEW_CONTENT: usize = 256 << 20;
 
@@ -53,12 +56,26 @@ pub const MAX_ANNOTATION: usize = 256 << 10;
 /// What a stage may change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EditGrants {
-    /// The content: parts, text, the whole. Grant `body`.
-    pub body: bool,
+    /// Header fields. Grant `headers`.
+    pub headers: bool,
+    /// Parts that are shown as text. Grant `text`.
+    pub text: bool,
+    /// All other parts. Grant `attachments`.
+    pub attachments: bool,
+    /// The content as a whole. Grant `raw`.
+    pub raw: bool,
     /// Sender and recipients. Grant `recipients`.
     pub recipients: bool,
     /// The client for later stages. Grant `set-client`.
     pub set_client: bool,
+}
+
+impl EditGrants {
+    /// Whether any of the content may be changed.
+    #[must_use]
+    pub fn content(self) -> bool {
+        self.text || self.attachments || self.raw
+    }
 }
 
 /// Checks all edits, then applies all.

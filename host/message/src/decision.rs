@@ -171,12 +171,16 @@ pub struct NewHeader {
 }
 
 /// A part to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewPart {
     /// Media type with parameters.
     pub media_type: String,
-    /// Empty for none; with a name the part is an attachment.
+    /// Empty for none.
     pub file_name: String,
+    /// `inline` or `attachment`; empty: `attachment` with a file name, otherwise none is written.
+    pub disposition: String,
+    /// Content-ID without angle brackets; empty for none.
+    pub content_id: String,
     /// Decoded content.
     pub content: Bytes,
 }

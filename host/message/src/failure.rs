@@ -15,6 +15,8 @@ pub enum Cause {
     Trap,
     /// The stage's time limit passed.
     Timeout,
+    /// The plugin computed longer than the stage grants.
+    Cpu,
     /// The plugin wanted more memory than the stage grants.
     Memory,
     /// A limit of the host was passed: edits, output bytes, log lines, host calls, streams.
@@ -33,15 +35,18 @@ pub enum Cause {
     Configure,
     /// The host could not keep the message as a stage changed it: disk full, limit of the spool.
     Store,
+    /// The plugin was not called: it failed too often in a row, and the stage's breaker pauses it.
+    CircuitOpen,
 }
 
 impl Cause {
     /// Every cause, for tables and metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Failed,
         Self::Service,
         Self::Trap,
         Self::Timeout,
+        Self::Cpu,
         Self::Memory,
         Self::Limit,
         Self::Refused,
@@ -51,6 +56,7 @@ impl Cause {
         Self::Condition,
         Self::Configure,
         Self::Store,
+        Self::CircuitOpen,
     ];
 
     /// Its name in metrics, logs and JSON.
@@ -61,6 +67,7 @@ impl Cause {
             Self::Service => "service",
             Self::Trap => "trap",
             Self::Timeout => "timeout",
+            Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Limit => "limit",
             Self::Refused => "refused",
@@ -70,6 +77,7 @@ impl Cause {
             Self::Condition => "condition",
             Self::Configure => "configure",
             Self::Store => "store",
+            Self::CircuitOpen => "circuit_open",
         }
     }
 }

@@ -47,6 +47,10 @@ pub struct PluginInfo {
     pub version: String,
     /// One sentence.
     pub summary: String,
+    /// SPDX expression; empty when not told.
+    pub licence: String,
+    /// URL; empty for none.
+    pub home_page: String,
     /// Grants that it can make use of.
     pub grants: Vec<String>,
     /// JSON Schema of its configuration.

@@ -52,7 +52,12 @@ fn remove(name: &str, occurrence: u32) -> Edit {
 }
 
 fn new_part(media_type: &str, file_name: &str, content: &str) -> NewPart {
-    NewPart { media_type: media_type.into(), file_name: file_name.into(), content: content.as_bytes().to_vec().into() }
+    NewPart {
+        media_type: media_type.into(),
+        file_name: file_name.into(),
+        content: content.as_bytes().to_vec().into(),
+        ..NewPart::default()
+    }
 }
 
 fn append(plain: &str, html: &str) -> Edit {
@@ -247,24 +252,104 @@ fn the_client_is_set_for_later_stages() {
 
 // --- all or nothing
 
+fn without(grant: &str) -> EditGrants {
+    let mut grants = ALL;
+    match grant {
+        "headers" => grants.headers = false,
+        "text" => grants.text = false,
+        "attachments" => grants.attachments = false,
+        "raw" => grants.raw = false,
+        "recipients" => grants.recipients = false,
+        "set-client" => grants.set_client = false,
+        _ => panic!("{grant}"),
+    }
+    grants
+}
+
 #[test]
 fn grants_are_needed() {
     let message = named("plain");
     let client = NewClient { address: "192.0.2.1".parse().unwrap(), port: None, hostname: None, helo: None };
     for (edit, grant) in [
-        (Edit::AddPart(new_part("text/plain", "", "x")), "body"),
-        (Edit::RemovePart(0), "body"),
-        (append("x", ""), "body"),
-        (Edit::ReplaceContent { headers: vec![], body: "".into() }, "body"),
+        (Edit::AddHeader(header("X", "y")), "headers"),
+        (Edit::InsertHeader(header("X", "y")), "headers"),
+        (replace("Subject", 1, "x"), "headers"),
+        (remove("Subject", 0), "headers"),
+        (Edit::SetSubject("x".into()), "headers"),
+        (Edit::AddPart(new_part("text/plain", "", "x")), "attachments"),
+        (Edit::RemovePart(0), "text"),
+        (Edit::ReplacePart { part: 0, with: new_part("text/plain", "", "x") }, "text"),
+        (append("x", ""), "text"),
+        (Edit::PrependText(Annotation { plain: "x".into(), html: String::new() }), "text"),
+        (Edit::ReplaceContent { headers: vec![], body: "".into() }, "raw"),
         (Edit::SetSender(address("a@b")), "recipients"),
+        (Edit::AddRecipient(address("a@b")), "recipients"),
         (Edit::RemoveRecipient("one@example.org".into()), "recipients"),
         (Edit::SetClient(client), "set-client"),
     ] {
-        let result = apply(&message, &[Edit::SetSubject("x".into()), edit], EditGrants::default(), &InMemory);
-        let Err(ApplyError::Refused { number: 2, reason, .. }) = result else { panic!("{result:?}") };
-        assert!(reason.contains(&format!("{grant:?}")), "{reason}");
+        // The other side: with this grant alone the same edit is good.
+        let only = EditGrants {
+            headers: grant == "headers",
+            text: grant == "text",
+            attachments: grant == "attachments",
+            raw: grant == "raw",
+            recipients: grant == "recipients",
+            set_client: grant == "set-client",
+        };
+        apply(&message, std::slice::from_ref(&edit), only, &InMemory).unwrap();
+        for without in [EditGrants::default(), without(grant)] {
+            let result = apply(&message, std::slice::from_ref(&edit), without, &InMemory);
+            let Err(ApplyError::Refused { number: 1, reason, .. }) = result else { panic!("{result:?}") };
+            assert!(reason.contains(&format!("the grant {grant:?}")), "{reason}");
+        }
     }
-    apply(&message, &[Edit::SetSubject("x".into())], EditGrants::default(), &InMemory).unwrap();
+}
+
+#[test]
+fn removing_a_part_needs_the_grants_of_all_that_goes() {
+    for (name, id, needed) in [
+        // Text and its alternative, in a frame.
+        ("alternative", 0, vec!["text"]),
+        // Text beside a file.
+        ("mixed", 0, vec!["text", "attachments"]),
+        // A forwarded message, and what is in it.
+        ("rfc822", 2, vec!["attachments"]),
+        ("rfc822", 3, vec!["attachments"]),
+        ("signed", 0, vec!["attachments"]),
+        ("signed", 1, vec!["attachments"]),
+    ] {
+        let message = named(name);
+        let kinds: Vec<_> = message.tree().parts().iter().map(|part| (part.id, part.kind, part.role)).collect();
+        for grant in ["text", "attachments"] {
+            let result = apply(&message, &[Edit::RemovePart(id)], without(grant), &InMemory);
+            assert_eq!(result.is_err(), needed.contains(&grant), "{name} {id} without {grant}: {kinds:?}");
+        }
+        let frame = EditGrants { raw: true, headers: true, ..EditGrants::default() };
+        apply(&message, &[Edit::RemovePart(id)], frame, &InMemory).unwrap_err();
+    }
+    // Who may change no part does not learn which there are.
+    let refused = |id| apply(&named("plain"), &[Edit::RemovePart(id)], EditGrants::default(), &InMemory).unwrap_err();
+    assert!(refused(7).to_string().contains("the grant"));
+}
+
+#[test]
+fn disposition_and_content_id_of_a_new_part_are_checked() {
+    let part = |disposition: &str, content_id: &str| {
+        Edit::AddPart(NewPart {
+            disposition: disposition.into(),
+            content_id: content_id.into(),
+            ..new_part("image/png", "a.png", "x")
+        })
+    };
+    let after = edited(&named("plain"), &[part("inline", "logo@example.org")]);
+    let added = after.tree().parts().last().unwrap();
+    assert_eq!((added.disposition.as_str(), added.content_id.as_str()), ("inline", "logo@example.org"));
+    for bad in ["INLINE", "form-data", "inline; x=y", "inline\r\nX: y"] {
+        assert!(refused(&named("plain"), &[part(bad, "")]).contains("disposition"), "{bad:?}");
+    }
+    for bad in ["a b", "<a@b>", "a\r\nX: y", "\u{e4}@b", "a\"b", &"x".repeat(901)] {
+        assert!(refused(&named("plain"), &[part("", bad)]).contains("content id"), "{bad:?}");
+    }
 }
 
 #[test]
@@ -341,6 +426,7 @@ fn attachments_keep_their_bytes_and_names() {
             media_type: "application/zip".into(),
             file_name: "\u{dc}ber \"x\".zip".into(),
             content: file.clone().into(),
+            ..NewPart::default()
         };
         let after = edited(&message, &[Edit::AddPart(new)]);
         let last = after.tree().parts().iter().rfind(|part| part.parent == 0).unwrap();

@@ -8,6 +8,8 @@ wasmtime::component::bindgen!({
     world: "full-plugin",
     imports: {
         "wasmilter:policy/services": async | trappable,
+        "wasmilter:policy/dns": async | trappable,
+        "wasmilter:policy/store": async | trappable,
         // These may have to parse or decode a big message, which they do off the thread.
         "wasmilter:policy/parts": async | trappable,
         "wasmilter:policy/output.append-entity": async | trappable,

@@ -48,6 +48,8 @@ pub(crate) struct Usage {
     pub(crate) log_lines: u32,
     pub(crate) service_bytes: u64,
     pub(crate) streams_opened: u32,
+    pub(crate) dns_queries: u32,
+    pub(crate) store_calls: u32,
 }
 
 /// Content that the guest is writing.

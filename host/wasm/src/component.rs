@@ -6,9 +6,10 @@ use crate::{
     capabilities::{self, Need},
     convert,
     failure::classify,
+    outside::Outside,
     sandbox::Sandbox,
     stage::{Limits, Stage},
-    workshop,
+    version, workshop,
 };
 use serde::Serialize;
 use std::{
@@ -17,14 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use wasmilter_message::{
-    deadline::Deadline,
-    failure::Failure,
-    grants::Grants,
-    judge::{BoxFuture, Needs},
-    policy::PluginInfo,
-    service::{Connection, ServiceError, Services},
-};
+use wasmilter_message::{deadline::Deadline, failure::Failure, grants::Grants, judge::Needs, policy::PluginInfo};
 
 /// How long `describe` may take, everything included but compilation.
 const DESCRIBE: Duration = Duration::from_secs(10);
@@ -41,6 +35,8 @@ struct Loaded {
     bytes: Vec<u8>,
     compiled: wasmtime::component::Component,
     inspection: Inspection,
+    /// Of each of these one grant is needed.
+    needs: Vec<&'static [&'static str]>,
 }
 
 /// What a component is, as `wasmilter plugin inspect` shows it.
@@ -54,7 +50,7 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Imported interfaces.
     pub imports: Vec<String>,
-    /// Grants without which it is refused, by its imports.
+    /// Grants without which it is refused, by its imports; `text or attachments` where one of several will do.
     pub needs_grants: Vec<String>,
     /// Grants that it can do without, by its imports: what was not granted is denied when it asks.
     pub optional_grants: Vec<String>,
@@ -94,6 +90,19 @@ pub enum LoadError {
         name: String,
         /// What the compiler says.
         reason: String,
+    },
+    /// Built against a version of the contract that this host does not run.
+    #[error(
+        "{name} was built for version {theirs} of wasmilter:policy; this host has {ours} and runs what was built for \
+         version {} up to {ours}", semver::Version::new(ours.major, 0, 0)
+    )]
+    Version {
+        /// The plugin as it was named.
+        name: String,
+        /// What it was built for.
+        theirs: String,
+        /// What this host has.
+        ours: semver::Version,
     },
     /// A component, but not one of ours.
     #[error("{name} is no plugin: it does not export {missing}")]
@@ -147,6 +156,11 @@ impl Component {
         &self.0.inspection
     }
 
+    /// Of each of these the stage must have one grant.
+    pub(crate) fn needs(&self) -> &[&'static [&'static str]] {
+        &self.0.needs
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
@@ -168,11 +182,15 @@ async fn load(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> Result<Component, 
     let ty = compiled.component_type();
     let imports: Vec<String> = ty.imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
     let exports: Vec<String> = ty.exports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
-    let (mut needs_grants, mut optional_grants, mut unknown_imports) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(theirs) = version::foreign(imports.iter().chain(&exports).map(String::as_str)) {
+        return Err(LoadError::Version { name: name.to_owned(), theirs: theirs.to_owned(), ours: version::OURS });
+    }
+    let (mut needs, mut optional_grants, mut unknown_imports) = (Vec::new(), Vec::new(), Vec::new());
     for import in &imports {
         match capabilities::need(import) {
             Some(Need::Free) => {}
-            Some(Need::Grant(grant)) => add_once(&mut needs_grants, grant),
+            Some(Need::Grant(any)) if needs.contains(&any) => {}
+            Some(Need::Grant(any)) => needs.push(any),
             Some(Need::Optional(grant)) => add_once(&mut optional_grants, grant),
             None => unknown_imports.push(import.clone()),
         }
@@ -183,10 +201,11 @@ async fn load(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> Result<Component, 
         let missing = "message-policy or any of on-connect, on-helo, on-mail, on-rcpt";
         return Err(LoadError::NotAPlugin { name: name.to_owned(), missing });
     }
+    let needs_grants = needs.iter().map(|any| any.join(" or ")).collect();
     let size = bytes.len() as u64;
     let inspection =
         Inspection { info, phases, exports, imports, needs_grants, optional_grants, unknown_imports, size };
-    Ok(Component(Arc::new(Loaded { bytes: bytes.to_owned(), compiled, inspection })))
+    Ok(Component(Arc::new(Loaded { bytes: bytes.to_owned(), compiled, inspection, needs })))
 }
 
 fn add_once(grants: &mut Vec<String>, grant: &str) {
@@ -195,10 +214,9 @@ fn add_once(grants: &mut Vec<String>, grant: &str) {
     }
 }
 
-/// What the host has to ask of the MTA for a plugin with these imports and exports. Every plugin that judges messages may
-/// change header fields, whether it reads them or not.
+/// Which phases a plugin with these exports judges, and what of a message it can look at by its imports.
 fn phases(imports: &[String], exports: &[String]) -> Needs {
-    let exported = |interface| exports.iter().any(|export| capabilities::is_export(export, interface));
+    let exported = |interface| exports.iter().any(|export| capabilities::is(export, interface));
     let imported = |interface| imports.iter().any(|import| capabilities::is(import, interface));
     let message = exported("message-policy");
     let body = message && (imported("parts") || imported("raw"));
@@ -208,7 +226,7 @@ fn phases(imports: &[String], exports: &[String]) -> Needs {
         mail: exported("on-mail"),
         rcpt: exported("on-rcpt"),
         message,
-        headers: message,
+        headers: body || message && imported("headers"),
         body,
     }
 }
@@ -224,7 +242,8 @@ async fn describe(
         name: name.into(),
         grants: Grants::default(),
         limits: Limits { memory: sandbox.memory_max(), ..Limits::default() },
-        services: Arc::new(NoServices),
+        outside: Outside::nothing(),
+        space: None,
         bodies: sandbox.bodies(),
     });
     let call = Call::new(stage, Phase::Describe, Deadline::after(DESCRIBE));
@@ -232,8 +251,7 @@ async fn describe(
     let _running = sandbox.run_clock();
     let described = async {
         // Everything is linked, so that whoever imports it can be asked; `Phase::Describe` refuses calls of our interfaces.
-        let everything = Grants { body: true, clock: true, random: true, ..Grants::default() };
-        let mut linker = capabilities::linker(sandbox.engine(), &everything)?;
+        let mut linker = capabilities::linker(sandbox.engine(), &capabilities::every_interface())?;
         if unknown_imports {
             // Such a plugin is refused later, but may say who it is. Not otherwise: WASI in another minor version than
             // ours counts as unknown here, and a trap would go before what fits.
@@ -252,18 +270,5 @@ async fn describe(
         Err(error) => {
             Err(LoadError::Describe { name: name.to_owned(), failure: classify(&error, &store.data().memory) })
         }
-    }
-}
-
-/// For a component that no stage uses yet.
-struct NoServices;
-
-impl Services for NoServices {
-    fn open<'a>(
-        &'a self,
-        _service: &'a str,
-        _deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Box<dyn Connection>, ServiceError>> {
-        Box::pin(async { Err(ServiceError::Denied) })
     }
 }

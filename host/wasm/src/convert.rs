@@ -68,6 +68,8 @@ pub(crate) fn info(info: lifecycle::PluginInfo) -> PluginInfo {
         name: one_line(&info.name),
         version: one_line(&info.version),
         summary: one_line(&info.summary),
+        licence: one_line(&info.licence),
+        home_page: one_line(&info.home_page),
         grants: info.grants.iter().map(|grant| one_line(grant)).collect(),
         config_schema: info.config_schema,
     }
@@ -170,7 +172,13 @@ fn header(field: policy::NewHeader) -> NewHeader {
 }
 
 fn new_part(part: policy::NewPart, call: &mut Call) -> Result<NewPart, Stop> {
-    Ok(NewPart { media_type: part.media_type, file_name: part.file_name, content: content(part.content, call)? })
+    Ok(NewPart {
+        media_type: part.media_type,
+        file_name: part.file_name,
+        disposition: part.disposition,
+        content_id: part.content_id,
+        content: content(part.content, call)?,
+    })
 }
 
 fn annotation(text: policy::Annotation) -> Annotation {

@@ -24,6 +24,14 @@ pub(crate) enum Stop {
     /// The host could not keep what the guest wrote.
     #[error("{0}")]
     Store(String),
+    /// The stage was not granted what the guest asked for.
+    #[error("{what} needs the grant \"{grant}\", which the stage does not have")]
+    Ungranted {
+        /// What was asked.
+        what: &'static str,
+        /// What is missing.
+        grant: &'static str,
+    },
     /// A function was called that must not be called now, or with arguments that it does not take.
     #[error("{0}")]
     Misuse(String),
@@ -36,6 +44,7 @@ pub(crate) fn classify(error: &wasmtime::Error, memory: &MemoryLimiter) -> Failu
             Stop::Expired => Cause::Timeout,
             Stop::Limit { .. } => Cause::Limit,
             Stop::Store(_) => Cause::Store,
+            Stop::Ungranted { .. } => Cause::Refused,
             Stop::Misuse(_) => Cause::Trap,
         };
         return Failure::new(cause, one_line(&stop.to_string()));
@@ -86,6 +95,7 @@ mod tests {
     fn each_error_has_its_cause() {
         assert_eq!(cause(Stop::Expired), Cause::Timeout);
         assert_eq!(cause(Stop::Limit { what: "x", limit: 1 }), Cause::Limit);
+        assert_eq!(cause(Stop::Ungranted { what: "x", grant: "y" }), Cause::Refused);
         assert_eq!(cause(Stop::Misuse("x".to_owned())), Cause::Trap);
         assert_eq!(cause(Stop::Store("x".to_owned())), Cause::Store);
         assert_eq!(cause(ResourceTableError::Full), Cause::Limit);

@@ -19,15 +19,18 @@ mod component;
 mod convert;
 mod failure;
 mod limiter;
+mod outside;
 mod plugin;
 mod prepare;
 mod sandbox;
 mod snapshot;
 mod stage;
 mod ticker;
+mod version;
 mod workshop;
 
 pub use component::{Component, Inspection, LoadError};
+pub use outside::Outside;
 pub use plugin::{Plugin, StartedFrom};
 pub use prepare::{PrepareError, Problem};
 pub use sandbox::{Sandbox, SandboxError, SandboxSettings};

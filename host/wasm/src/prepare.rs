@@ -6,6 +6,7 @@ use crate::{
     capabilities,
     component::Component,
     failure::classify,
+    outside::Outside,
     plugin::{Exports, Image, Plugin, Prepared, StartedFrom},
     sandbox::Sandbox,
     snapshot::{self, Snapshot},
@@ -14,7 +15,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
-use wasmilter_message::{deadline::Deadline, failure::Failure, grants::Grants, service::Services};
+use wasmilter_message::{deadline::Deadline, failure::Failure, grants::Grants};
 use wasmtime::component::{InstancePre, Linker};
 
 /// How long `configure` may take. Only once for every start of the host or change of the configuration.
@@ -23,7 +24,7 @@ pub(crate) const CONFIGURE: Duration = Duration::from_secs(60);
 /// Why a component can not be used by a stage.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// It imports what the stage was not granted.
+    /// It imports what the stage was not granted; `text or attachments` where one of several will do.
     #[error("the plugin needs grants that the stage does not have: {}", .0.join(", "))]
     MissingGrants(Vec<String>),
     /// It imports what this host does not have.
@@ -68,6 +69,18 @@ impl PrepareError {
     pub(crate) fn link(error: wasmtime::Error) -> Self {
         Self::Link(format!("{error:#}"))
     }
+
+    /// The grants with those that are missing, so that the plugin can be asked about its configuration all the same; None
+    /// when that is not what is wrong.
+    #[must_use]
+    pub fn with_missing(&self, grants: &Grants) -> Option<Grants> {
+        let Self::MissingGrants(missing) = self else { return None };
+        let mut grants = grants.clone();
+        for grant in missing.iter().flat_map(|any| any.split(" or ")) {
+            grants.add(grant).ok()?;
+        }
+        Some(grants)
+    }
 }
 
 impl Sandbox {
@@ -80,21 +93,21 @@ impl Sandbox {
         &self,
         component: &Component,
         settings: StageSettings,
-        services: Arc<dyn Services>,
+        outside: &Outside,
     ) -> Result<Plugin, PrepareError> {
         let inspection = component.inspection();
         if !inspection.unknown_imports.is_empty() {
             return Err(PrepareError::UnknownImports(inspection.unknown_imports.clone()));
         }
-        let missing: Vec<String> =
-            inspection.needs_grants.iter().filter(|grant| !has(&settings.grants, grant)).cloned().collect();
+        let lacking = |any: &&&[&str]| !any.iter().any(|grant| has(&settings.grants, grant));
+        let missing: Vec<String> = component.needs().iter().filter(lacking).map(|any| any.join(" or ")).collect();
         if !missing.is_empty() {
             return Err(PrepareError::MissingGrants(missing));
         }
         if settings.limits.memory > self.memory_max() {
             return Err(PrepareError::Memory { wanted: settings.limits.memory, limit: self.memory_max() });
         }
-        let prepared = workshop::run(|| prepare(self, component, settings, services));
+        let prepared = workshop::run(|| prepare(self, component, settings, outside.clone()));
         prepared.unwrap_or_else(|reason| Err(PrepareError::Link(reason)))
     }
 }
@@ -103,10 +116,11 @@ async fn prepare(
     sandbox: &Sandbox,
     component: &Component,
     settings: StageSettings,
-    services: Arc<dyn Services>,
+    outside: Outside,
 ) -> Result<Plugin, PrepareError> {
     let StageSettings { stage: name, config, grants, limits, isolation } = settings;
-    let stage = Arc::new(Stage { name, grants, limits, services, bodies: sandbox.bodies() });
+    let space = grants.store.as_ref().map(|store| store.space(&name));
+    let stage = Arc::new(Stage { name, grants, limits, outside, space, bodies: sandbox.bodies() });
     let linker = capabilities::linker(sandbox.engine(), &stage.grants).map_err(PrepareError::link)?;
 
     let taken = snapshot::take(sandbox, &linker, &stage, &config, component.bytes()).await?;
@@ -130,8 +144,9 @@ async fn prepare(
     let inspection = component.inspection();
     let exports = Exports::find(&pre, inspection.phases).map_err(PrepareError::link)?;
     let mut needs = inspection.phases;
-    // Who was granted the body may change it without ever reading it.
-    needs.body = needs.message && stage.grants.body;
+    // Who was granted something may change it without ever reading it.
+    needs.body = needs.message && stage.grants.content();
+    needs.headers = needs.body || needs.message && stage.grants.headers;
     Ok(Plugin::new(Prepared {
         sandbox: sandbox.clone(),
         info: inspection.info.clone(),
@@ -171,7 +186,13 @@ async fn start_once(
 
 fn has(grants: &Grants, grant: &str) -> bool {
     match grant {
-        "body" => grants.body,
+        "envelope" => grants.envelope,
+        "headers" => grants.headers,
+        "text" => grants.text,
+        "attachments" => grants.attachments,
+        "raw" => grants.raw,
+        "dns" => grants.dns,
+        "store" => grants.store.is_some(),
         "clock" => grants.clock,
         "random" => grants.random,
         _ => false,

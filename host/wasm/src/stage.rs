@@ -1,8 +1,8 @@
 //! What a stage asks of the sandbox.
 
-use crate::call::Usage;
+use crate::{call::Usage, outside::Outside};
 use std::{fmt, sync::Arc};
-use wasmilter_message::{body::BodyStore, grants::Grants, service::Services};
+use wasmilter_message::{body::BodyStore, grants::Grants};
 
 /// How a component is to be used by one stage.
 #[derive(Debug, Clone)]
@@ -43,6 +43,10 @@ pub struct Limits {
     pub open_streams: usize,
     /// Bytes to and from services, all together.
     pub service_bytes: u64,
+    /// Questions to the domain name system.
+    pub dns_queries: u32,
+    /// Calls of the store.
+    pub store_calls: u32,
 }
 
 impl Default for Limits {
@@ -59,6 +63,8 @@ impl Default for Limits {
             fact_bytes: 64 << 10,
             open_streams: 8,
             service_bytes: 1 << 30,
+            dns_queries: 100,
+            store_calls: 1000,
         }
     }
 }
@@ -81,7 +87,9 @@ pub(crate) struct Stage {
     pub(crate) name: Arc<str>,
     pub(crate) grants: Grants,
     pub(crate) limits: Limits,
-    pub(crate) services: Arc<dyn Services>,
+    pub(crate) outside: Outside,
+    /// The part of the store that is this stage's; None without a grant.
+    pub(crate) space: Option<String>,
     pub(crate) bodies: Arc<dyn BodyStore>,
 }
 

@@ -1,11 +1,12 @@
 //! The checks that stand before every edit.
 
 use super::{
-    ApplyError, EditGrants, MAX_ADDRESS, MAX_ANNOTATION, MAX_ARGUMENTS, MAX_EDITS, MAX_FIELD_NAME, MAX_FIELD_VALUE,
-    MAX_FIELD_VALUES, MAX_NEW_CONTENT, MAX_PART_NAME, MAX_RECIPIENTS, envelope,
+    ApplyError, EditGrants, MAX_ADDRESS, MAX_ANNOTATION, MAX_ARGUMENTS, MAX_CONTENT_ID, MAX_EDITS, MAX_FIELD_NAME,
+    MAX_FIELD_VALUE, MAX_FIELD_VALUES, MAX_NEW_CONTENT, MAX_PART_NAME, MAX_RECIPIENTS, envelope,
 };
 use crate::{
     decision::{Edit, NewAddress, NewHeader, NewPart},
+    grants::PartGrant,
     message::ParsedMessage,
     mime::{Part, Role, section::is_ftext, value},
     view::is_content_field,
@@ -29,7 +30,7 @@ pub(super) fn all(message: &ParsedMessage, edits: &[Edit], grants: EditGrants) -
     let content_edits = edits.iter().filter(|edit| is_content_edit(edit)).count();
     let (mut new_content, mut new_values) = (0_usize, 0_usize);
     for (place, edit) in edits.iter().enumerate() {
-        granted(edit, grants).map_err(|reason| refuse(place, reason))?;
+        granted(message, edit, grants).map_err(|reason| refuse(place, reason))?;
         one(message, edit, smtp_utf8).map_err(|reason| refuse(place, reason))?;
         if replaces_content && content_edits > 1 && is_content_edit(edit) {
             return Err(refuse(place, "replace-content goes with no other edit of the content".to_owned()));
@@ -61,14 +62,52 @@ pub(super) fn is_content_edit(edit: &Edit) -> bool {
     )
 }
 
-fn granted(edit: &Edit, grants: EditGrants) -> Checked {
+/// Exhaustive, so that a new edit gets a grant.
+fn granted(message: &ParsedMessage, edit: &Edit, grants: EditGrants) -> Checked {
     let (granted, grant) = match edit {
+        Edit::AddHeader(_)
+        | Edit::InsertHeader(_)
+        | Edit::ReplaceHeader { .. }
+        | Edit::RemoveHeader { .. }
+        | Edit::SetSubject(_) => (grants.headers, "headers"),
+        Edit::ReplacePart { part, .. } | Edit::RemovePart(part) => return granted_parts(message, *part, grants),
+        Edit::AddPart(_) => (grants.attachments, "attachments"),
+        Edit::AppendText(_) | Edit::PrependText(_) => (grants.text, "text"),
+        Edit::ReplaceContent { .. } => (grants.raw, "raw"),
         Edit::SetSender(_) | Edit::AddRecipient(_) | Edit::RemoveRecipient(_) => (grants.recipients, "recipients"),
         Edit::SetClient(_) => (grants.set_client, "set-client"),
-        edit if is_content_edit(edit) => (grants.body, "body"),
-        _ => (true, ""),
     };
-    if granted { Ok(()) } else { Err(format!("needs the grant \"{grant}\", which the stage does not have")) }
+    if granted { Ok(()) } else { Err(needs(grant)) }
+}
+
+/// The part that goes, and everything below it. A frame with nothing in it counts as an attachment.
+fn granted_parts(message: &ParsedMessage, id: u32, grants: EditGrants) -> Checked {
+    let tree = message.tree();
+    let Some(top) = tree.part(id) else {
+        // Who may change no part does not learn which there are.
+        return if grants.text || grants.attachments { Ok(()) } else { Err(needs("attachments")) };
+    };
+    // Parts stand in order of appearance: those below it follow it, and have no parent before it.
+    let below = tree.parts().iter().skip_while(|part| part.id <= id).take_while(|part| part.parent >= id);
+    let mut needed: Vec<PartGrant> =
+        std::iter::once(top).chain(below).filter_map(|part| PartGrant::of(tree, part)).collect();
+    if needed.is_empty() {
+        needed.push(PartGrant::Attachments);
+    }
+    for grant in needed {
+        let granted = match grant {
+            PartGrant::Text => grants.text,
+            PartGrant::Attachments => grants.attachments,
+        };
+        if !granted {
+            return Err(needs(grant.name()));
+        }
+    }
+    Ok(())
+}
+
+fn needs(grant: &str) -> String {
+    format!("needs the grant \"{grant}\", which the stage does not have")
 }
 
 fn one(message: &ParsedMessage, edit: &Edit, smtp_utf8: bool) -> Checked {
@@ -215,7 +254,23 @@ fn new_part(part: &NewPart) -> Checked {
     if part.file_name.chars().any(char::is_control) {
         return Err("file name contains control characters".to_owned());
     }
-    Ok(())
+    if !matches!(part.disposition.as_str(), "" | "inline" | "attachment") {
+        return Err("disposition must be inline, attachment or empty".to_owned());
+    }
+    content_id(&part.content_id)
+}
+
+/// RFC 2045 §7, RFC 5322 §3.6.4: what stands between the angle brackets is one word on one line.
+fn content_id(id: &str) -> Checked {
+    let valid = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'(' | b')' | b'"' | b'\\');
+    if id.len() > MAX_CONTENT_ID {
+        return Err(format!("content id is longer than {MAX_CONTENT_ID} bytes"));
+    }
+    if id.bytes().all(valid) {
+        Ok(())
+    } else {
+        Err("content id must be printable US-ASCII without spaces, quotes, backslashes and brackets".to_owned())
+    }
 }
 
 fn annotation(text: &str) -> Checked {

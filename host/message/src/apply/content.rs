@@ -404,7 +404,7 @@ fn index(id: u32) -> Option<usize> {
 }
 
 fn empty_text() -> NewPart {
-    NewPart { media_type: "text/plain".to_owned(), file_name: String::new(), content: Bytes::new() }
+    NewPart { media_type: "text/plain".to_owned(), ..NewPart::default() }
 }
 
 /// Adds text that ends its last line.

@@ -72,10 +72,23 @@ pub(super) fn encode(part: &NewPart, boundaries: &[&[u8]]) -> NewEntity {
         content = Piece::Bytes(message);
     }
     let mut fields = vec![field("Content-Type", &content_type), field("Content-Transfer-Encoding", name)];
-    if !part.file_name.is_empty() {
-        fields.push(field("Content-Disposition", &format!("attachment;{}", file_name(&part.file_name))));
+    if let Some(disposition) = disposition(part) {
+        fields.push(field("Content-Disposition", &disposition));
+    }
+    if !part.content_id.is_empty() {
+        fields.push(field("Content-ID", &format!("<{}>", part.content_id)));
     }
     NewEntity { fields, content, open_line, eight_bit, collides }
+}
+
+/// The value of Content-Disposition (RFC 2183); None when there is nothing to say.
+fn disposition(part: &NewPart) -> Option<String> {
+    match (part.disposition.as_str(), part.file_name.as_str()) {
+        ("", "") => None,
+        (kind, "") => Some(kind.to_owned()),
+        ("", name) => Some(format!("attachment;{}", file_name(name))),
+        (kind, name) => Some(format!("{kind};{}", file_name(name))),
+    }
 }
 
 /// A field with that value, folded by CRLF already.
@@ -239,10 +252,36 @@ mod tests {
     fn text_like_a_delimiter_becomes_base64() {
         let part = |text: &'static str| NewPart {
             media_type: "text/plain".into(),
-            file_name: String::new(),
             content: Bytes::from_static(text.as_bytes()),
+            ..NewPart::default()
         };
         assert!(matches!(encode(&part("a\n--b\n"), &[b"b"]).content, Piece::Base64(_)));
         assert!(matches!(encode(&part("a\n--b\n"), &[b"c"]).content, Piece::Bytes(_)));
+    }
+
+    #[test]
+    fn disposition_and_content_id_are_written_as_told() {
+        for (disposition, file_name, expected) in [
+            ("", "", None),
+            ("inline", "", Some(" inline")),
+            ("attachment", "", Some(" attachment")),
+            ("", "a.png", Some(" attachment;\r\n filename=\"a.png\"")),
+            ("inline", "a.png", Some(" inline;\r\n filename=\"a.png\"")),
+        ] {
+            let part = NewPart {
+                media_type: "image/png".into(),
+                file_name: file_name.into(),
+                disposition: disposition.into(),
+                ..NewPart::default()
+            };
+            let fields = encode(&part, &[]).fields;
+            let written = fields.iter().find(|field| *field.name == b"Content-Disposition"[..]);
+            assert_eq!(written.map(|field| std::str::from_utf8(&field.value).unwrap()), expected);
+            assert!(!fields.iter().any(|field| *field.name == b"Content-ID"[..]));
+        }
+        let part = NewPart { media_type: "image/png".into(), content_id: "a@b".into(), ..NewPart::default() };
+        let fields = encode(&part, &[]).fields;
+        let id = fields.iter().find(|field| *field.name == b"Content-ID"[..]).unwrap();
+        assert_eq!(&id.value[..], b" <a@b>");
     }
 }

@@ -26,7 +26,8 @@ use wasmilter_message::{
 };
 
 /// Everything granted.
-pub(crate) const ALL: EditGrants = EditGrants { body: true, recipients: true, set_client: true };
+pub(crate) const ALL: EditGrants =
+    EditGrants { headers: true, text: true, attachments: true, raw: true, recipients: true, set_client: true };
 
 /// The message in a file, to two recipients.
 pub(crate) fn message(bytes: &[u8]) -> ParsedMessage {
@@ -194,6 +195,8 @@ impl Choices<'_> {
         NewPart {
             media_type: types[self.below(types.len())].to_owned(),
             file_name: ["", "a.txt", "\u{e4}\".pdf"][self.below(3)].to_owned(),
+            disposition: ["", "inline", "attachment"][self.below(3)].to_owned(),
+            content_id: ["", "a@b"][self.below(2)].to_owned(),
             content: self.text().into_bytes().into(),
         }
     }

@@ -1,4 +1,4 @@
-//! `envelope`: sender, recipients and queue id.
+//! `envelope`: sender, recipients and queue id. Linked only with the grant `envelope`.
 
 use crate::{
     bindings::wasmilter::policy::{envelope, types},

@@ -1,4 +1,4 @@
-//! `headers`: the message's header fields.
+//! `headers`: the message's header fields. Linked only with the grant `headers`.
 
 use crate::{
     bindings::wasmilter::policy::{headers, types::HeaderField},

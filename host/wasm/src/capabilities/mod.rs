@@ -5,6 +5,7 @@
 
 mod client;
 mod clock;
+mod dns;
 mod envelope;
 mod facts;
 mod headers;
@@ -14,17 +15,14 @@ mod parts;
 mod random;
 mod raw;
 mod services;
+mod store;
 pub(crate) mod wasi;
 
 pub(crate) use envelope::mailbox;
 
-use crate::{bindings::wasmilter::policy, call::Call};
-use wasmilter_message::grants::Grants;
+use crate::{bindings::wasmilter::policy, call::Call, version};
+use wasmilter_message::grants::{Grants, StoreGrant};
 use wasmtime::component::{HasSelf, Linker};
-
-/// Package and version of our interfaces, as they stand in the name of an import.
-const PACKAGE: &str = "wasmilter:policy/";
-const VERSION: &str = "@0.1.";
 
 /// At most so many bytes are read in one call, whatever the guest asks for.
 pub(crate) const READ_AT_ONCE: u32 = 65_536;
@@ -34,62 +32,67 @@ pub(crate) const READ_AT_ONCE: u32 = 65_536;
 pub(crate) enum Need {
     /// Nothing.
     Free,
-    /// This grant; without it the interface is not linked.
-    Grant(&'static str),
+    /// One of these grants; without any the interface is not linked.
+    Grant(&'static [&'static str]),
     /// Nothing, but what it does depends on grants like this one: `services` denies every service that was not
     /// granted, so that a plugin can do without.
     Optional(&'static str),
 }
 
-/// What the import of that name needs; None when there is no such import.
+/// What the import of that name needs; None when there is no such import. Versions of our own interfaces were checked
+/// before (`version.rs`).
 pub(crate) fn need(import: &str) -> Option<Need> {
     if wasi::provides(import) {
         return Some(Need::Free);
     }
-    let (interface, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
-    if !format!("@{version}").starts_with(VERSION) {
-        return None;
-    }
-    match interface {
-        "types" | "hook-types" | "client" | "envelope" | "headers" | "facts" | "output" | "log" => Some(Need::Free),
-        "parts" | "raw" => Some(Need::Grant("body")),
-        "clock" => Some(Need::Grant("clock")),
-        "random" => Some(Need::Grant("random")),
+    match version::interface(import)?.0 {
+        "types" | "hook-types" | "client" | "facts" | "output" | "log" => Some(Need::Free),
+        "envelope" => Some(Need::Grant(&["envelope"])),
+        "headers" => Some(Need::Grant(&["headers"])),
+        "parts" => Some(Need::Grant(&["text", "attachments"])),
+        "raw" => Some(Need::Grant(&["raw"])),
+        "dns" => Some(Need::Grant(&["dns"])),
+        "store" => Some(Need::Grant(&["store"])),
+        "clock" => Some(Need::Grant(&["clock"])),
+        "random" => Some(Need::Grant(&["random"])),
         "services" => Some(Need::Optional("service:*")),
         _ => None,
     }
 }
 
-/// Whether `import` is that interface of ours, in any version that we link.
-pub(crate) fn is(import: &str, interface: &str) -> bool {
-    need(import).is_some()
-        && import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')).is_some_and(|(name, _)| name == interface)
+/// Whether an import or export is that interface of ours.
+pub(crate) fn is(name: &str, interface: &str) -> bool {
+    version::interface(name).is_some_and(|(found, _)| found == interface)
 }
 
-/// Whether `export` is that interface of ours, in any version that we call.
-pub(crate) fn is_export(export: &str, interface: &str) -> bool {
-    let Some((name, version)) = export.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
-        return false;
-    };
-    name == interface && format!("@{version}").starts_with(VERSION)
-}
-
-/// A linker with everything that `grants` allow.
+/// A linker with everything that `grants` allow. An interface of 1.0 is found by plugins of every version of major version 1.
 pub(crate) fn linker(engine: &wasmtime::Engine, grants: &Grants) -> wasmtime::Result<Linker<Call>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     policy::types::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     policy::hook_types::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     policy::client::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
-    policy::envelope::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
-    policy::headers::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     policy::facts::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     policy::output::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     policy::log::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     policy::services::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
-    if grants.body {
+    if grants.envelope {
+        policy::envelope::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
+    }
+    if grants.headers {
+        policy::headers::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
+    }
+    if grants.parts() {
         policy::parts::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
+    }
+    if grants.raw {
         policy::raw::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
+    }
+    if grants.dns {
+        policy::dns::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
+    }
+    if grants.store.is_some() {
+        policy::store::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
     }
     if grants.clock {
         policy::clock::add_to_linker::<_, HasSelf<Call>>(l, |call| call)?;
@@ -99,6 +102,22 @@ pub(crate) fn linker(engine: &wasmtime::Engine, grants: &Grants) -> wasmtime::Re
     }
     wasi::add_to_linker(l)?;
     Ok(linker)
+}
+
+/// What opens every interface.
+pub(crate) fn every_interface() -> Grants {
+    Grants {
+        envelope: true,
+        headers: true,
+        text: true,
+        attachments: true,
+        raw: true,
+        dns: true,
+        store: Some(StoreGrant::Own),
+        clock: true,
+        random: true,
+        ..Grants::default()
+    }
 }
 
 impl policy::types::Host for Call {}
@@ -111,19 +130,33 @@ mod tests {
     #[test]
     fn every_import_is_known_or_refused() {
         for (import, expected) in [
-            ("wasmilter:policy/types@0.1.0", Some(Need::Free)),
-            ("wasmilter:policy/headers@0.1.7", Some(Need::Free)),
-            ("wasmilter:policy/raw@0.1.0", Some(Need::Grant("body"))),
-            ("wasmilter:policy/services@0.1.0", Some(Need::Optional("service:*"))),
+            ("wasmilter:policy/types@1.0.0", Some(Need::Free)),
+            ("wasmilter:policy/headers@1.0.7", Some(Need::Grant(&["headers"]))),
+            ("wasmilter:policy/parts@1.0.0", Some(Need::Grant(&["text", "attachments"]))),
+            ("wasmilter:policy/raw@1.0.0", Some(Need::Grant(&["raw"]))),
+            ("wasmilter:policy/store@1.0.0", Some(Need::Grant(&["store"]))),
+            ("wasmilter:policy/services@1.0.0", Some(Need::Optional("service:*"))),
             ("wasi:cli/stdout@0.2.6", Some(Need::Free)),
             ("wasi:http/outgoing-handler@0.2.6", None),
             ("wasi:cli/stdout@0.3.0", None),
-            ("wasmilter:policy/headers@0.2.0", None),
-            ("wasmilter:policy/files@0.1.0", None),
-            ("other:policy/headers@0.1.0", None),
+            ("wasmilter:policy/files@1.0.0", None),
+            ("other:policy/headers@1.0.0", None),
             ("headers", None),
         ] {
             assert_eq!(need(import), expected, "{import}");
+        }
+    }
+
+    #[test]
+    fn every_interface_of_the_contract_has_its_need() {
+        let engine = wasmtime::Engine::default();
+        linker(&engine, &every_interface()).unwrap();
+        let contract = include_str!("../../../../wit/package.wit");
+        let imports: Vec<&str> =
+            contract.lines().filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';')).collect();
+        assert!(imports.len() > 12, "{imports:?}");
+        for import in imports {
+            assert!(need(&format!("wasmilter:policy/{import}@1.0.0")).is_some(), "{import}");
         }
     }
 }

@@ -28,10 +28,10 @@ impl output::Host for Call {
     }
 
     async fn append_entity(&mut self, blob: u32, part: u32) -> wasmtime::Result<()> {
-        if !self.stage.grants.body {
-            return Err(Stop::Misuse("append-entity needs the grant body".to_owned()).into());
-        }
         self.known(part).await?;
+        if !self.stage.grants.raw {
+            return Err(Stop::Ungranted { what: "append-entity", grant: "raw" }.into());
+        }
         let length = self.message.entity_len(part);
         let mut at = 0;
         while at < length {

@@ -1,4 +1,5 @@
-//! `parts`: the MIME tree and the content of its parts.
+//! `parts`: the MIME tree and the content of its parts. Linked with the grant `text` or `attachments`; which content can
+//! be read depends on which of them.
 
 use crate::{
     bindings::wasmilter::policy::{
@@ -11,6 +12,7 @@ use crate::{
 };
 use std::sync::Arc;
 use wasmilter_message::{
+    grants::PartGrant,
     message::ParsedMessage,
     mime::{Kind, Part, Role, Tree},
 };
@@ -29,17 +31,25 @@ impl parts::Host for Call {
 
     async fn header_fields(&mut self, part: u32) -> wasmtime::Result<Vec<HeaderField>> {
         self.known(part).await?;
+        if part == 0 && !self.stage.grants.headers {
+            return Err(Stop::Ungranted { what: "reading the message's header fields", grant: "headers" }.into());
+        }
+        if part != 0 {
+            self.granted(part)?;
+        }
         Ok(self.message.part_fields(part).iter().map(field).collect())
     }
 
     async fn size(&mut self, part: u32) -> wasmtime::Result<u32> {
         self.known(part).await?;
+        self.granted(part)?;
         self.decode(part).await?;
         Ok(u32::try_from(self.message.decoded(part).len()).unwrap_or(u32::MAX))
     }
 
     async fn read(&mut self, part: u32, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
         self.known(part).await?;
+        self.granted(part)?;
         self.decode(part).await?;
         let content = self.message.decoded(part);
         let start = usize::try_from(offset)?.min(content.len());
@@ -50,6 +60,7 @@ impl parts::Host for Call {
 
     async fn text(&mut self, part: u32, limit: u32) -> wasmtime::Result<String> {
         self.known(part).await?;
+        self.granted(part)?;
         self.decode(part).await?;
         // More than its memory can not be handed over.
         let limit = u64::from(limit).min(self.stage.limits.memory);
@@ -62,6 +73,9 @@ impl parts::Host for Call {
 
     async fn read_entity(&mut self, part: u32, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
         self.known(part).await?;
+        if !self.stage.grants.raw {
+            return Err(Stop::Ungranted { what: "read-entity", grant: "raw" }.into());
+        }
         Ok(self.message.entity_read(part, u64::from(offset), usize::try_from(length.min(READ_AT_ONCE))?))
     }
 }
@@ -74,6 +88,19 @@ impl Call {
         match self.message.tree().part(part) {
             Some(_) => Ok(()),
             None => Err(Stop::Misuse(format!("there is no part {part}")).into()),
+        }
+    }
+
+    /// Whether the stage was granted parts of this kind; the tree is at hand.
+    fn granted(&self, id: u32) -> Result<(), Stop> {
+        let tree = self.message.tree();
+        let (text, attachments) = (self.stage.grants.text, self.stage.grants.attachments);
+        match tree.part(id).and_then(|part| PartGrant::of(tree, part)) {
+            Some(PartGrant::Text) if !text => Err(Stop::Ungranted { what: "reading the text", grant: "text" }),
+            Some(PartGrant::Attachments) if !attachments => {
+                Err(Stop::Ungranted { what: "reading an attachment", grant: "attachments" })
+            }
+            _ => Ok(()),
         }
     }
 

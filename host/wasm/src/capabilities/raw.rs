@@ -1,4 +1,4 @@
-//! `raw`: the message as bytes.
+//! `raw`: the message as bytes. Linked only with the grant `raw`.
 
 use crate::{bindings::wasmilter::policy::raw, call::Call, capabilities::READ_AT_ONCE};
 

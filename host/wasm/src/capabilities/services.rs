@@ -15,7 +15,7 @@ impl services::Host for Call {
         if self.streams.len() >= limit {
             return Ok(Err(ServiceError::Limit(format!("{limit} open streams"))));
         }
-        let services = std::sync::Arc::clone(&self.stage.services);
+        let services = std::sync::Arc::clone(&self.stage.outside.services);
         match services.open(&service, self.deadline).await {
             Ok(connection) => {
                 self.usage.streams_opened = self.usage.streams_opened.saturating_add(1);

@@ -1,10 +1,10 @@
 //! What an instance remembers: of `configure` everything, of another message nothing, unless it is a worker.
 
-use crate::support::{NoServices, decide, guest, message, plugin, sandbox, stage};
+use crate::support::{decide, guest, message, plugin, sandbox, stage};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use wasmilter_message::{decision::Decision, facts::Value as Fact};
-use wasmilter_wasm::{Isolation, PrepareError, Sandbox, StartedFrom};
+use wasmilter_wasm::{Isolation, Outside, PrepareError, Sandbox, StartedFrom};
 
 fn number(decision: &Decision, name: &str) -> f64 {
     match decision.facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
@@ -14,7 +14,7 @@ fn number(decision: &Decision, name: &str) -> f64 {
 }
 
 fn configured(sandbox: &Sandbox, config: &Value) -> Result<wasmilter_wasm::Plugin, PrepareError> {
-    sandbox.prepare(&guest(sandbox, "failing-configure"), stage(config), Arc::new(NoServices))
+    sandbox.prepare(&guest(sandbox, "failing-configure"), stage(config), &Outside::nothing())
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_worker_is_reused_so_often_and_dropped_after_a_failure() {
     let sandbox = sandbox();
     let mut settings = stage(&json!({"numbers": [1]}));
     settings.isolation = Isolation::Worker { messages: 3 };
-    let plugin = sandbox.prepare(&guest(&sandbox, "leaky"), settings, Arc::new(NoServices)).unwrap();
+    let plugin = sandbox.prepare(&guest(&sandbox, "leaky"), settings, &Outside::nothing()).unwrap();
     assert_eq!(plugin.started_from(), StartedFrom::Worker);
     let mut counts = Vec::new();
     for _ in 0..4 {
@@ -78,7 +78,7 @@ async fn two_calls_never_share_a_worker() {
     let mut settings = stage(&json!({"milliseconds": 50}));
     settings.isolation = Isolation::Worker { messages: 100 };
     settings.grants.clock = true;
-    let plugin = sandbox.prepare(&guest(&sandbox, "slow"), settings, Arc::new(NoServices)).unwrap();
+    let plugin = sandbox.prepare(&guest(&sandbox, "slow"), settings, &Outside::nothing()).unwrap();
     for _ in 0..3 {
         let (one, other) = tokio::join!(decide(&plugin, message("a")), decide(&plugin, message("b")));
         one.unwrap();

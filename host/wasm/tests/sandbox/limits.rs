@@ -1,7 +1,7 @@
 //! Limits, obeyed and violated. Every violation happens beside a neighbour in the same plugin, and is followed by a good
 //! message: neither may notice.
 
-use crate::support::{NoServices, decide, decide_within, guest, message, plugin, sandbox, stage};
+use crate::support::{decide, decide_within, guest, message, plugin, sandbox, stage};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::{io, sync::Arc, time::Duration};
@@ -9,9 +9,8 @@ use wasmilter_message::{
     body::{BodyStore, BodyWriter},
     decision::{Decision, Verdict},
     failure::{Cause, Failure},
-    grants::Grants,
 };
-use wasmilter_wasm::{Isolation, Limits, LoadError, Plugin, SandboxSettings};
+use wasmilter_wasm::{Isolation, Limits, LoadError, Outside, Plugin, SandboxSettings};
 
 /// Has the plugin judge a bad message and a good one at the same time, then another good one; gives what became of the bad
 /// one.
@@ -32,7 +31,7 @@ async fn becomes_with(name: &str, config: Value, limits: Limits, expected: Optio
     let component = guest(&sandbox, name);
     for isolation in [Isolation::Message, Isolation::Worker { messages: 100 }] {
         let settings = wasmilter_wasm::StageSettings { limits, isolation, ..stage(&config) };
-        let plugin = sandbox.prepare(&component, settings, Arc::new(NoServices)).unwrap();
+        let plugin = sandbox.prepare(&component, settings, &Outside::nothing()).unwrap();
         let outcome = bad_beside_good(&plugin, Duration::from_secs(10)).await;
         let cause = outcome.as_ref().err().map(|failure| failure.cause);
         assert_eq!(cause, expected, "{name} {config} {isolation:?}: {outcome:?}");
@@ -151,8 +150,8 @@ async fn a_deadline_that_has_passed_is_no_call() {
 async fn a_slow_guest_is_in_time_or_not() {
     let sandbox = sandbox();
     let mut settings = stage(&json!({"milliseconds": 100}));
-    settings.grants = Grants { clock: true, ..Grants::default() };
-    let plugin = sandbox.prepare(&guest(&sandbox, "slow"), settings, Arc::new(NoServices)).unwrap();
+    settings.grants.clock = true;
+    let plugin = sandbox.prepare(&guest(&sandbox, "slow"), settings, &Outside::nothing()).unwrap();
     let (outcome, took) = decide_within(&plugin, message("good"), Duration::from_secs(20)).await;
     assert_eq!(outcome.unwrap().verdict, Verdict::Next);
     assert!(took >= Duration::from_millis(100));

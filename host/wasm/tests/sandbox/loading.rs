@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-use wasmilter_wasm::{LoadError, Sandbox, SandboxError, SandboxSettings};
+use wasmilter_wasm::{LoadError, Outside, Sandbox, SandboxError, SandboxSettings};
 
 fn cached(directory: &Path) -> Result<Sandbox, SandboxError> {
     Sandbox::new(&SandboxSettings { slots: 4, cache: Some(directory.to_owned()), ..SandboxSettings::default() })
@@ -26,7 +26,7 @@ async fn a_second_start_takes_less_than_a_second_and_damage_is_noticed() {
     let directory = scratch.path().join("cache");
     let load = |sandbox: &Sandbox| {
         let component = sandbox.load(&guest_path("scripted")).unwrap();
-        sandbox.prepare(&component, stage(&json!({})), Arc::new(crate::support::NoServices)).unwrap()
+        sandbox.prepare(&component, stage(&json!({})), &Outside::nothing()).unwrap()
     };
     load(&cached(&directory).unwrap());
     assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
@@ -81,7 +81,7 @@ fn lying(address: u32) -> Vec<u8> {
     (data (i32.const 16) "\00\00\01\00\ff\ff\ff\7f\00\00\01\00\ff\ff\ff\7f"))
   (core instance $i (instantiate $m))
   (type $info' (record (field "name" string) (field "version" string) (field "summary" string)
-    (field "grants" (list string)) (field "config-schema" string)))
+    (field "licence" string) (field "home-page" string) (field "grants" (list string)) (field "config-schema" string)))
   (type $problem' (record (field "path" string) (field "message" string)))
   (component $lifecycle
     (import "info" (type $info (eq $info')))
@@ -98,7 +98,7 @@ fn lying(address: u32) -> Vec<u8> {
     (canon lift (core func $i "configure") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
   (instance $l (instantiate $lifecycle (with "info" (type $info')) (with "problem" (type $problem'))
     (with "describe" (func $describe)) (with "configure" (func $configure))))
-  (export "wasmilter:policy/lifecycle@0.1.0" (instance $l)))"#
+  (export "wasmilter:policy/lifecycle@1.0.0" (instance $l)))"#
     ))
     .unwrap()
 }

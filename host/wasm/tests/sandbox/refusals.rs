@@ -1,6 +1,6 @@
 //! What a guest must not ask for, and what it must not reach.
 
-use crate::support::{NoServices, decide, guest, message, plugin, prepare, sandbox, stage};
+use crate::support::{decide, guest, message, plugin, prepare, sandbox, stage};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use wasmilter_message::{
@@ -15,7 +15,7 @@ use wasmilter_message::{
     judge::Hook,
     policy::Policy,
 };
-use wasmilter_wasm::PrepareError;
+use wasmilter_wasm::{Outside, PrepareError};
 
 #[tokio::test]
 async fn forged_decisions_are_refused_before_anything_is_applied() {
@@ -50,8 +50,8 @@ async fn forged_decisions_are_refused_before_anything_is_applied() {
         "infinite",
     ] {
         let mut settings = stage(&json!({"forge": forge}));
-        settings.grants = Grants { body: true, ..Grants::default() };
-        let plugin = sandbox.prepare(&component, settings.clone(), Arc::new(NoServices)).unwrap();
+        settings.grants.add("body").unwrap();
+        let plugin = sandbox.prepare(&component, settings.clone(), &Outside::nothing()).unwrap();
         let bad = message("bad");
         match decide(&plugin, Arc::clone(&bad)).await {
             Err(failure) => assert_eq!(failure.cause, Cause::Refused, "{forge}: {failure}"),
@@ -70,16 +70,19 @@ async fn forged_decisions_are_refused_before_anything_is_applied() {
 async fn what_was_not_granted_is_not_linked() {
     let sandbox = sandbox();
     let name = "ungranted-import";
-    assert_eq!(guest(&sandbox, name).inspection().needs_grants.len(), 3);
-    match prepare(&sandbox, name, stage(&json!({}))) {
-        Err(PrepareError::MissingGrants(mut missing)) => {
-            missing.sort();
-            assert_eq!(missing, ["body", "clock", "random"]);
-        }
-        other => panic!("{other:?}"),
-    }
+    let mut needed = guest(&sandbox, name).inspection().needs_grants.clone();
+    needed.sort();
+    assert_eq!(needed, ["clock", "random", "raw", "text or attachments"]);
     let mut settings = stage(&json!({}));
-    settings.grants = Grants { body: true, clock: true, ..Grants::default() };
+    settings.grants = Grants::default();
+    let error = prepare(&sandbox, name, settings.clone()).unwrap_err();
+    let PrepareError::MissingGrants(missing) = &error else { panic!("{error:?}") };
+    assert_eq!(*missing, guest(&sandbox, name).inspection().needs_grants);
+    assert_eq!(
+        error.with_missing(&settings.grants).map(|grants| grants.names()),
+        Some(["text", "attachments", "raw", "clock", "random"].map(str::to_owned).to_vec())
+    );
+    settings.grants = Grants { attachments: true, raw: true, clock: true, ..Grants::default() };
     assert!(
         matches!(prepare(&sandbox, name, settings.clone()), Err(PrepareError::MissingGrants(m)) if m == ["random"])
     );

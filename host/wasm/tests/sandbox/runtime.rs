@@ -1,7 +1,7 @@
 //! A plugin as a language runtime makes it: it imports WASI, which is there and empty. And what a host call of such a
 //! plugin costs the others on its thread.
 
-use crate::support::{NoServices, message, parsed, sandbox, stage};
+use crate::support::{message, parsed, sandbox, stage};
 use serde_json::json;
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use wasmilter_message::{
     judge::Hook,
     policy::Policy,
 };
-use wasmilter_wasm::{Isolation, Limits, Plugin, Sandbox, StartedFrom};
+use wasmilter_wasm::{Isolation, Limits, Outside, Plugin, Sandbox, StartedFrom};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -37,9 +37,9 @@ fn guest() -> Vec<u8> {
 
 fn plugin(sandbox: &Sandbox, limits: Limits, isolation: Isolation) -> Plugin {
     let mut settings = stage(&json!({}));
-    settings.grants.body = true;
+    settings.grants.attachments = true;
     let settings = wasmilter_wasm::StageSettings { limits, isolation, ..settings };
-    sandbox.prepare(&sandbox.load_bytes("runtime", &guest()).unwrap(), settings, Arc::new(NoServices)).unwrap()
+    sandbox.prepare(&sandbox.load_bytes("runtime", &guest()).unwrap(), settings, &Outside::nothing()).unwrap()
 }
 
 async fn ask(plugin: &Plugin, hook: Hook, limit: Duration) -> Result<HookDecision, Failure> {

@@ -10,7 +10,7 @@
   (import "wasi:cli/stdout@0.2.6" "get-stdout" (func $stdout (result i32)))
   (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush"
     (func $print (param i32 i32 i32 i32)))
-  (import "wasmilter:policy/parts@0.1.0" "size" (func $size (param i32) (result i32)))
+  (import "wasmilter:policy/parts@1.0.0" "size" (func $size (param i32) (result i32)))
 
   (memory (export "memory") 4)
   (global $heap (mut i32) (i32.const 65536))
@@ -22,12 +22,12 @@
     (global.set $heap (i32.add (global.get $heap) (local.get $new))))
 
   ;; Language runtimes look at their environment before anything else.
-  (func (export "wasmilter:policy/lifecycle@0.1.0#describe") (result i32)
+  (func (export "wasmilter:policy/lifecycle@1.0.0#describe") (result i32)
     (call $environment (i32.const 2048))
     (i32.const 8192))
-  (func (export "wasmilter:policy/lifecycle@0.1.0#configure") (param i32 i32) (result i32) (i32.const 8192))
+  (func (export "wasmilter:policy/lifecycle@1.0.0#configure") (param i32 i32) (result i32) (i32.const 8192))
 
-  (func (export "wasmilter:policy/message-policy@0.1.0#decide") (result i32)
+  (func (export "wasmilter:policy/message-policy@1.0.0#decide") (result i32)
     (drop (call $size (i32.const 1)))
     (i32.const 8192))
 
@@ -41,7 +41,7 @@
 
   (func $length (result f64) (f64.convert_i32_u (i32.load (i32.const 2052))))
 
-  (func (export "wasmilter:policy/on-connect@0.1.0#connect") (result i32)
+  (func (export "wasmilter:policy/on-connect@1.0.0#connect") (result i32)
     (call $environment (i32.const 2048))
     (call $fact (i32.const 0) (i32.const 1024) (i32.const 3) (call $length))
     (call $arguments (i32.const 2048))
@@ -58,10 +58,10 @@
     (i32.store (i32.const 6176) (i32.const 6))
     (i32.const 6144))
 
-  (func (export "wasmilter:policy/on-helo@0.1.0#helo") (result i32)
+  (func (export "wasmilter:policy/on-helo@1.0.0#helo") (result i32)
     (loop $again (drop (call $random)) (br $again))
     (i32.const 8192))
 
-  (func (export "wasmilter:policy/on-mail@0.1.0#mail") (result i32)
+  (func (export "wasmilter:policy/on-mail@1.0.0#mail") (result i32)
     (loop $again (drop (call $stdout)) (br $again))
     (i32.const 8192)))

@@ -11,7 +11,7 @@ use wasmilter_message::{
     judge::BoxFuture,
     service::{Connection, ServiceError, Services},
 };
-use wasmilter_wasm::{Limits, Plugin};
+use wasmilter_wasm::{Limits, Outside, Plugin};
 
 /// `echo` gives back what it was sent, `silent` never answers.
 struct TwoServices;
@@ -59,7 +59,8 @@ fn caller(config: &Value) -> Plugin {
     settings.grants.add("service:echo").unwrap();
     settings.grants.add("service:silent").unwrap();
     settings.limits = Limits { open_streams: 2, service_bytes: 1000, ..Limits::default() };
-    sandbox.prepare(&guest(&sandbox, "caller"), settings, Arc::new(TwoServices)).unwrap()
+    let outside = Outside { services: Arc::new(TwoServices), ..Outside::nothing() };
+    sandbox.prepare(&guest(&sandbox, "caller"), settings, &outside).unwrap()
 }
 
 async fn says(config: Value) -> (String, String) {

@@ -12,12 +12,12 @@ use wasmilter_message::{
     envelope::{Envelope, Mailbox},
     failure::Failure,
     grants::Grants,
-    judge::BoxFuture,
     message::{ParsedMessage, ReceivedMessage, Transaction},
     policy::Policy,
-    service::{Connection, ServiceError, Services},
 };
-use wasmilter_wasm::{Component, Isolation, Limits, Plugin, PrepareError, Sandbox, SandboxSettings, StageSettings};
+use wasmilter_wasm::{
+    Component, Isolation, Limits, Outside, Plugin, PrepareError, Sandbox, SandboxSettings, StageSettings,
+};
 
 /// A sandbox without a cache.
 pub(crate) fn sandbox() -> Sandbox {
@@ -36,12 +36,12 @@ pub(crate) fn guest(sandbox: &Sandbox, name: &str) -> Component {
     sandbox.load(&guest_path(name)).unwrap()
 }
 
-/// Settings of a stage: everything by default but the configuration.
+/// Settings of a stage: everything by default but the configuration, and what the guests look at.
 pub(crate) fn stage(config: &serde_json::Value) -> StageSettings {
     StageSettings {
         stage: "test".into(),
         config: config.to_string(),
-        grants: Grants::default(),
+        grants: Grants { envelope: true, headers: true, ..Grants::default() },
         limits: Limits::default(),
         isolation: Isolation::Message,
     }
@@ -54,7 +54,7 @@ pub(crate) fn plugin(sandbox: &Sandbox, name: &str, config: &serde_json::Value) 
 
 /// A guest, configured, or why not.
 pub(crate) fn prepare(sandbox: &Sandbox, name: &str, settings: StageSettings) -> Result<Plugin, PrepareError> {
-    sandbox.prepare(&guest(sandbox, name), settings, Arc::new(NoServices))
+    sandbox.prepare(&guest(sandbox, name), settings, &Outside::nothing())
 }
 
 /// A small message with that subject.
@@ -91,17 +91,4 @@ pub(crate) async fn decide_within(
     let start = Instant::now();
     let decision = plugin.decide(message, Deadline::after(limit)).await;
     (decision, start.elapsed())
-}
-
-/// For stages without services.
-pub(crate) struct NoServices;
-
-impl Services for NoServices {
-    fn open<'a>(
-        &'a self,
-        _service: &'a str,
-        _deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Box<dyn Connection>, ServiceError>> {
-        Box::pin(async { Err(ServiceError::Denied) })
-    }
 }
