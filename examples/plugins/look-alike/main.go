@@ -1,124 +1,145 @@
-// Look-alike warns of sender domains that look like one of ours. README.md tells how to build and configure it.
+// Look-alike warns of sender domains that look like one of ours or of a partner's. README.md tells how to use it.
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"html"
 	"slices"
 	"strings"
+
+	"github.com/wasmilter/wasmilter/plugins/sdk/go/policy"
 )
 
-const schema = `{"type": "object", "additionalProperties": false, "required": ["domains"], "properties": {
-	"domains": {"type": "array", "items": {"type": "string"}, "minItems": 1, "description": "domains to protect"},
-	"prefix": {"type": "string", "description": "put before the subject; empty: leave the subject alone"}}}`
-
-type config struct {
-	Domains []string `json:"domains"`
-	Prefix  *string  `json:"prefix"`
+// Config is what [stage.config] may say.
+type Config struct {
+	Own        []string `json:"own" min:"1" doc:"our domains; their subdomains are ours, too"`
+	Partners   []string `json:"partners,omitempty" doc:"domains of partners, protected in the same way"`
+	Allowed    []string `json:"allowed,omitempty" doc:"domains that look alike and are known to be good, with their subdomains"`
+	Header     string   `json:"header,omitempty" doc:"field to add to a message that was found; empty: none"`
+	Banner     string   `json:"banner,omitempty" doc:"text to put before such a message, with {domain} and {imitated}; needs the grant text; empty: none"`
+	Quarantine float64  `json:"quarantine,omitempty" min:"0" max:"1" doc:"similarity from which a message is held; 0: never"`
 }
 
-// Filled by configure.
-var (
-	domains []string
-	prefix  = "[look-alike sender] "
-)
+func init() {
+	policy.Register(policy.Info{
+		Name:    "look-alike",
+		Version: "1.0.0",
+		Summary: "Warns of sender domains that look like one of ours or of a partner's",
+		Licence: "Apache-2.0",
+		Grants:  []string{"headers", "text"},
+	}, Config{Header: "X-Look-Alike"}, New)
+}
 
-// Never called: the host calls the exports in contract.go. The compiler asks for it.
+// The host never calls it; the compiler asks for it.
 func main() {}
 
-func describe() pluginInfo {
-	return pluginInfo{
-		name:         "look-alike",
-		version:      "0.1.0",
-		summary:      "Warns of sender domains that look like one of ours.",
-		configSchema: schema,
-	}
+// LookAlike is the policy.
+type LookAlike struct {
+	Config
+	protected []protected
+	known     []string // own, partners' and allowed domains
 }
 
-func configure(text string) (problems []problem) {
-	var given config
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&given); err != nil {
-		return []problem{{"", strings.TrimPrefix(err.Error(), "json: ")}}
+// New prepares what every message is compared with.
+func New(config Config) (*LookAlike, error) {
+	var problems policy.Problems
+	if len(config.Own) == 0 {
+		problems.Add("/own", "must have at least one domain")
 	}
-	if len(given.Domains) == 0 {
-		problems = append(problems, problem{"/domains", "must have at least one domain"})
-	}
-	for at, domain := range given.Domains {
-		if !strings.Contains(domain, ".") {
-			problems = append(problems, problem{fmt.Sprintf("/domains/%d", at), "must be a domain such as example.org, is " + domain})
-		}
-		domains = append(domains, strings.ToLower(domain))
-	}
-	if given.Prefix != nil {
-		prefix = *given.Prefix
-	}
-	return problems
-}
-
-func decide() decision {
-	for _, address := range headerAddresses("From") {
-		sender := strings.ToLower(address[strings.LastIndex(address, "@")+1:])
-		if ours, found := imitated(sender); found {
-			return warn(ours)
-		}
-	}
-	return decision{facts: []fact{{"found", false}}}
-}
-
-func warn(ours string) decision {
-	warning := decision{facts: []fact{{"found", true}, {"imitated", ours}}}
-	if prefix != "" {
-		subject := prefix + strings.Join(headerText("Subject"), " ")
-		warning.subject = &subject
-	}
-	return warning
-}
-
-// imitated tells which of our domains a foreign domain could be taken for.
-func imitated(sender string) (string, bool) {
-	if slices.ContainsFunc(domains, func(ours string) bool {
-		return sender == ours || strings.HasSuffix(sender, "."+ours)
-	}) {
-		return "", false
-	}
-	for _, ours := range domains {
-		if skeleton(sender) == skeleton(ours) || strings.HasPrefix(sender, ours+".") || distance(sender, ours) == 1 {
-			return ours, true
-		}
-	}
-	return "", false
-}
-
-// Letters and what they are mistaken for: ASCII, the most common Cyrillic and Greek ones.
-var confusable = strings.NewReplacer("rn", "m", "vv", "w", "cl", "d", "0", "o", "1", "l", "i", "l", "5", "s", "а", "a",
-	"е", "e", "о", "o", "р", "p", "с", "c", "х", "x", "у", "y", "і", "l", "ο", "o", "α", "a", "ν", "v", "-", "")
-
-func skeleton(domain string) string { return confusable.Replace(domain) }
-
-// distance counts letters to add, remove or change, and neighbours to swap, on the way from one word to the other.
-func distance(from, to string) int {
-	a, b := []rune(from), []rune(to)
-	var before []int
-	above := make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := range a {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range b {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
+	plugin := &LookAlike{Config: config}
+	for _, list := range []struct {
+		key     string
+		domains []string
+		protect bool
+	}{{"own", config.Own, true}, {"partners", config.Partners, true}, {"allowed", config.Allowed, false}} {
+		for at, domain := range list.domains {
+			if !isDomain(domain) {
+				problems.Add(fmt.Sprintf("/%s/%d", list.key, at),
+					fmt.Sprintf("must be a domain such as example.org, international ones as xn--…, is %q", domain))
+				continue
 			}
-			row[j+1] = min(above[j+1]+1, row[j]+1, above[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
+			domain = strings.ToLower(domain)
+			plugin.known = append(plugin.known, domain)
+			if list.protect {
+				plugin.protected = append(plugin.protected, protect(domain))
 			}
 		}
-		before, above = above, row
 	}
-	return above[len(b)]
+	if strings.ContainsFunc(config.Header, func(letter rune) bool { return letter <= ' ' || letter == ':' || letter > '~' }) {
+		problems.Add("/header", fmt.Sprintf("must be the name of a header field, is %q", config.Header))
+	}
+	return plugin, problems.Err()
+}
+
+func isDomain(domain string) bool {
+	labels := strings.Split(domain, ".")
+	return len(labels) > 1 && !slices.Contains(labels, "") && !strings.ContainsFunc(domain, func(letter rune) bool {
+		return !('a' <= letter && letter <= 'z' || 'A' <= letter && letter <= 'Z' || '0' <= letter && letter <= '9' || letter == '-' || letter == '.')
+	})
+}
+
+// Decide looks at the domains that people see and answer to, and takes the one that looks most alike.
+func (plugin *LookAlike) Decide(message *policy.Message) (*policy.Decision, error) {
+	var worst finding
+	for _, field := range []string{"From", "Sender", "Reply-To"} {
+		for _, address := range message.Addresses(field) {
+			if found := plugin.look(domainOf(address.Address)); found.similarity > worst.similarity {
+				worst = found
+			}
+		}
+	}
+	return plugin.decide(worst, message.HeaderCount), nil
+}
+
+func (plugin *LookAlike) decide(found finding, count func(field string) int) *policy.Decision {
+	if found.similarity == 0 {
+		return plugin.withoutForgeries(policy.Next(), count).Flag("found", false)
+	}
+	decision := policy.Next()
+	if plugin.Quarantine > 0 && found.similarity >= plugin.Quarantine {
+		decision = policy.Quarantine(shorten("the sender's domain looks like "+found.imitated, 100))
+	}
+	plugin.withoutForgeries(decision, count)
+	if plugin.Header != "" {
+		decision.AddHeader(plugin.Header, fmt.Sprintf("%s; kind=%s; similarity=%.2f", found.imitated, found.kind, found.similarity))
+	}
+	if plugin.Banner != "" {
+		banner := strings.NewReplacer("{domain}", visible(found.domain), "{imitated}", found.imitated).Replace(plugin.Banner)
+		decision.PrependText(banner+"\n\n", "<p><strong>"+html.EscapeString(banner)+"</strong></p>")
+	}
+	return decision.Flag("found", true).
+		Text("domain", found.domain).Text("imitated", found.imitated).
+		Text("kind", found.kind).Number("similarity", found.similarity)
+}
+
+// withoutForgeries removes our field where the sender wrote it.
+func (plugin *LookAlike) withoutForgeries(decision *policy.Decision, count func(field string) int) *policy.Decision {
+	if plugin.Header != "" && count(plugin.Header) > 0 {
+		decision.RemoveHeader(plugin.Header)
+	}
+	return decision
+}
+
+func domainOf(address string) string {
+	return strings.ToLower(strings.TrimSuffix(address[strings.LastIndexByte(address, '@')+1:], "."))
+}
+
+// visible writes a domain so that it can be told from what it imitates: letters beyond ASCII by number.
+func visible(domain string) string {
+	var shown strings.Builder
+	for _, letter := range domain {
+		if letter > '~' {
+			fmt.Fprintf(&shown, "[U+%04X]", letter)
+		} else {
+			shown.WriteRune(letter)
+		}
+	}
+	return shown.String()
+}
+
+func shorten(text string, length int) string {
+	if len(text) > length {
+		return text[:length-3] + "..."
+	}
+	return text
 }
