@@ -1,92 +1,96 @@
-"""Tags messages by a word list of regular expressions. README.md tells how to build and configure it."""
+"""Tags messages by lists of regular expressions. README.md tells how to configure it."""
 
-import json
+import html
 import re
-from typing import List, Tuple
+from dataclasses import dataclass, field
+from typing import Iterator, Optional
 
-import wit_world.exports
-from componentize_py_types import Err
-from wit_world.exports.lifecycle import PluginInfo, Problem
-from wit_world.exports.message_policy import Decision, Edit_InsertHeader, Edit_RemoveHeader
-from wit_world.exports.message_policy import HeaderOccurrence, NewHeader
-from wit_world.imports import headers, parts
-from wit_world.imports.types import Fact, FactValue_Number, FactValue_Texts, Verdict_Next
+import wasmilter
+from wasmilter import Decision, File, Message, Part, Policy, Problem
 
-FIELD = "X-Tags"
-# Bytes of each text part that are searched.
-SEARCHED = 64 * 1024
 TAG = re.compile(r"[a-z0-9-]{1,32}")
-
-SCHEMA = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["words"],
-    "properties": {
-        "words": {
-            "description": "the word list: one rule a line, a tag and a regular expression",
-            "type": "object",
-            "required": ["file"],
-            "properties": {"file": {"type": "string"}, "content": {"type": "string"}},
-        }
-    },
-}
-
-# Filled by `configure`; part of the snapshot that every message starts from.
-rules: List[Tuple[str, "re.Pattern[str]"]] = []
+HEADER = re.compile(r"[!-9;-~]{1,76}")
+# What is between tags of HTML, and what is in these elements, nobody reads.
+UNREAD = re.compile(r"<(style|script|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
-class Lifecycle(wit_world.exports.Lifecycle):
-    def describe(self) -> PluginInfo:
-        return PluginInfo(
-            name="word-tags",
-            version="0.1.0",
-            summary="Tags messages by a word list of regular expressions.",
-            grants=["body"],
-            config_schema=json.dumps(SCHEMA),
-        )
+@dataclass
+class Config:
+    """`[stage.config]`"""
 
-    def configure(self, config: str) -> None:
-        found, problems = read_rules(json.loads(config))
-        if problems:
-            raise Err(problems)
-        rules.extend(found)
+    words: Optional[File] = field(
+        default=None, metadata={"description": "word list: a rule a line, a tag and a regular expression"}
+    )
+    rules: dict[str, list[str]] = field(
+        default_factory=dict, metadata={"description": "rules by tag: lists of regular expressions"}
+    )
+    header: str = field(default="X-Tags", metadata={"description": "the header field that the tags are written to"})
+    searched: int = field(
+        default=65_536, metadata={"description": "bytes of each text part that are searched", "minimum": 1}
+    )
 
 
-class MessagePolicy(wit_world.exports.MessagePolicy):
-    def decide(self) -> Decision:
-        text = "\n".join(message_texts())
-        tags = sorted({tag for tag, pattern in rules if pattern.search(text)})
+@wasmilter.plugin(
+    name="word-tags",
+    version="1.0.0",
+    summary="Tags messages by lists of regular expressions",
+    grants=["headers", "text"],
+    licence="Apache-2.0",
+    config=Config,
+)
+class WordTags(Policy[Config]):
+    def configure(self) -> list[Problem]:
+        self.rules: list[tuple[str, re.Pattern[str]]] = []
+        problems = []
+        for path, place, tag, expression in rules_of(self.config):
+            try:
+                self.rules.append((tag, compiled(tag, expression)))
+            except ValueError as error:
+                problems.append(Problem(path, f"{place}{error}"))
+        if not self.rules and not problems:
+            problems.append(Problem("", "has no rule: there must be one in words or rules"))
+        if not HEADER.fullmatch(self.config.header):
+            problems.append(Problem("/header", f"must be the name of a header field, is {self.config.header!r}"))
+        return problems
+
+    def decide(self, message: Message) -> Decision:
+        texts = [message.subject, *(readable(part, self.config.searched) for part in message.texts)]
+        tags = sorted({tag for tag, pattern in self.rules if any(map(pattern.search, texts))})
+        decision = Decision.next().fact("tags", tags).fact("count", len(tags))
         # A tag that the sender wrote must not pass for ours.
-        edits = [Edit_RemoveHeader(HeaderOccurrence(FIELD, 0))] if headers.count(FIELD) else []
+        if self.config.header in message.headers:
+            decision.remove_header(self.config.header)
         if tags:
-            edits.append(Edit_InsertHeader(NewHeader(FIELD, ", ".join(tags))))
-        facts = [Fact("tags", FactValue_Texts(tags)), Fact("count", FactValue_Number(float(len(tags))))]
-        return Decision(Verdict_Next(), edits, facts)
+            decision.insert_header(self.config.header, ", ".join(tags))
+        return decision
 
 
-def message_texts() -> List[str]:
-    """The subject and the readable text parts, decoded."""
-    bodies = [part for part in parts.all() if part.role == parts.PartRole.BODY and part.media_type.startswith("text/")]
-    return headers.text("Subject") + [parts.text(part.id, SEARCHED) for part in bodies]
+def rules_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
+    """Tag and expression of every rule, with where it stands: a JSON pointer, and what goes before what is wrong with it."""
+    for tag, expressions in config.rules.items():
+        for at, expression in enumerate(expressions):
+            yield f"/rules/{tag}/{at}", "", tag, expression
+    if config.words is None:
+        return
+    for number, line in enumerate(config.words.data.decode(errors="replace").splitlines(), start=1):
+        tag, _, expression = line.strip().partition(" ")
+        if tag and not tag.startswith("#"):
+            yield "/words", f"line {number}: ", tag, expression.strip()
 
 
-def read_rules(config: dict) -> Tuple[list, List[Problem]]:
-    """The rules of the word list, and everything that is wrong with it."""
-    words = config.get("words")
-    if not isinstance(words, dict) or not isinstance(words.get("content"), str):
-        return [], [Problem("/words", 'must be a UTF-8 text file, written { file = "…" }')]
-    found, problems = [], []
-    for number, line in enumerate(words["content"].splitlines(), start=1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        tag, _, expression = line.partition(" ")
-        try:
-            if not TAG.fullmatch(tag):
-                raise ValueError(f"tag must be 1 to 32 of a-z, 0-9 and -, is {tag}")
-            if not expression.strip():
-                raise ValueError("has no regular expression after the tag")
-            found.append((tag, re.compile(expression.strip(), re.IGNORECASE)))
-        except (ValueError, re.error) as error:
-            problems.append(Problem("/words", f"line {number}: {error}"))
-    return found, problems
+def compiled(tag: str, expression: str) -> re.Pattern[str]:
+    """The expression; ValueError with what is wrong with the rule."""
+    if not TAG.fullmatch(tag):
+        raise ValueError(f"the tag must be 1 to 32 of a-z, 0-9 and -, is {tag!r}")
+    if not expression:
+        raise ValueError(f"there is no regular expression for the tag {tag}")
+    try:
+        return re.compile(expression, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"the regular expression {expression!r} does not work: {error}") from error
+
+
+def readable(part: Part, limit: int) -> str:
+    """The part's text as people read it."""
+    text = part.text(limit)
+    return html.unescape(UNREAD.sub(" ", text)) if part.media_type == "text/html" else text

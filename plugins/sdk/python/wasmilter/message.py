@@ -86,13 +86,13 @@ class Headers:
     def __getitem__(self, name: str) -> str:
         """The first field of that name, decoded; KeyError when there is none."""
         for text in host.headers.text(name):
-            return text
+            return str(text)
         raise KeyError(name)
 
     def get(self, name: str, default: str = "") -> str:
         """The first field of that name, decoded."""
         for text in host.headers.text(name):
-            return text
+            return str(text)
         return default
 
     def get_all(self, name: str) -> "list[str]":

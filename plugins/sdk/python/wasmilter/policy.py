@@ -8,7 +8,7 @@ from typing import Any, Callable, Generic, Iterable, Optional, Sequence, TypeVar
 
 from . import config as configuration
 from .config import Problem
-from .decision import Decision, HookDecision, checked
+from .decision import D, Decision, HookDecision, checked
 from .failure import Failure, MistakeError, failure_of, place_of
 from .message import Mailbox, Message
 
@@ -126,7 +126,7 @@ class Plugin:
         """Answers a hook; Failure when it could not."""
         return self._ask(name, HookDecision, *arguments)
 
-    def _ask(self, method: str, wanted: Any, *arguments: Any) -> Any:
+    def _ask(self, method: str, wanted: "type[D]", *arguments: Any) -> D:
         try:
             if self.policy is None:
                 raise MistakeError("was not configured")

@@ -66,12 +66,14 @@ class Transaction:
     def decide(self) -> Decision:
         """Configures the plugin and has it judge the message. Exceptions of the policy are not caught."""
         with self.at_hand():
-            return self._policy().decide(Message())
+            decision: Decision = self._policy().decide(Message())
+            return decision
 
     def hook(self, name: str, *arguments: Any) -> HookDecision:
         """The same for a hook: `connect`, `helo`, `mail`, or `rcpt` with a `Mailbox`."""
         with self.at_hand():
-            return getattr(self._policy(), name)(Message(), *arguments)
+            answer: HookDecision = getattr(self._policy(), name)(Message(), *arguments)
+            return answer
 
     @contextmanager
     def at_hand(self) -> Iterator[None]:
@@ -230,7 +232,7 @@ class _Parts:
     def text(self, part: int, limit: int) -> str:
         found = self._parts[part]
         text = found.content.decode(found.charset or "utf-8", "replace")
-        return text.encode()[:limit].decode("utf-8", "ignore")
+        return str(text).encode()[:limit].decode("utf-8", "ignore")
 
     def read_entity(self, part: int, offset: int, length: int) -> bytes:
         return bytes(self._parts[part].entity[offset : offset + min(length, 65536)])
