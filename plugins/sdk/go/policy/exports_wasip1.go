@@ -50,12 +50,12 @@ func describe() hostLifecycle.PluginInfo {
 
 // answered asks the policy and gives its answer to the host.
 func answered[H, D, L any](call func(policy H) (D, error), lower func(D) L) witTypes.Result[L, hostTypes.Failure] {
-	decision, err := ask(call)
+	decision, err := ask(call, lower)
 	if err != nil {
 		failure := failureOf(err)
 		return witTypes.Err[L](hostTypes.Failure{Kind: uint8(failure.Kind), Detail: failure.Detail})
 	}
-	return witTypes.Ok[L, hostTypes.Failure](lower(decision))
+	return witTypes.Ok[L, hostTypes.Failure](decision)
 }
 
 func lowerDecision(decision *Decision) hostPolicy.Decision {

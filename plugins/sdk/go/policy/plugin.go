@@ -132,8 +132,9 @@ func has(policy any, method string) (found bool) {
 
 var errNotConfigured = errors.New("the plugin was not configured, or does not have the method that was called")
 
-// ask calls the policy as an H, and turns a panic into a failure: otherwise the log would say no more than "trap".
-func ask[H, D any](call func(policy H) (D, error)) (decision D, err error) {
+// ask calls the policy as an H and makes of its decision what the host gets. A panic becomes a failure: otherwise the log would
+// say no more than "trap".
+func ask[H, D, L any](call func(policy H) (D, error), lower func(decision D) L) (lowered L, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = &Failure{Internal, panicDetail(reason)}
@@ -141,7 +142,11 @@ func ask[H, D any](call func(policy H) (D, error)) (decision D, err error) {
 	}()
 	policy, able := registered.policy.(H)
 	if !able {
-		return decision, errNotConfigured
+		return lowered, errNotConfigured
 	}
-	return call(policy)
+	decision, err := call(policy)
+	if err != nil {
+		return lowered, err
+	}
+	return lower(decision), nil
 }

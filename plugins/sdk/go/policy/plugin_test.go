@@ -135,7 +135,7 @@ func TestAPanicIsAFailureWithItsPlace(t *testing.T) {
 	} {
 		register(t, func(settings) (*judge, error) { return &judge{decide: test.decide}, nil })
 		configure(`{}`, nil)
-		_, err := ask(func(policy Decider) (*Decision, error) { return policy.Decide(nil) })
+		_, err := ask(func(policy Decider) (*Decision, error) { return policy.Decide(nil) }, func(*Decision) bool { return true })
 		failure := failureOf(err)
 		if failure.Kind != Internal || !strings.HasPrefix(failure.Detail, test.wanted) {
 			t.Errorf("the failure is %+v, not %s…", failure, test.wanted)

@@ -1,6 +1,9 @@
 package policy
 
-import "io"
+import (
+	"fmt"
+	"io"
+)
 
 // Stream is a stream of bytes to a network service, an [io.ReadWriteCloser]. Time limits and connections are the host's.
 // Every write is sent at once: gather small pieces in a bufio.Writer.
@@ -13,7 +16,7 @@ type Stream struct {
 func (transaction *Transaction) Dial(service string) (*Stream, error) {
 	connection, err := transaction.source.open(service)
 	if err != nil {
-		return nil, withDetail(err, "service "+service)
+		return nil, fmt.Errorf("service %s: %w", service, err)
 	}
 	return &Stream{transaction.source, connection}, nil
 }
