@@ -12,9 +12,11 @@ use crate::{
     presence::{Marker, Words},
     template::{Template, Values},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wasmilter_sdk::{
-    Annotation, Content, Decision, Edit, Failure, FileContent, Info, Message, NewPart, Part, PartRole, Policy, Problems,
+    Annotation, Decision, Failure, Info, Message, MessagePolicy, NewPart, Part, PartEdits, PartRole, Plugin, Problems,
+    TextOrFile,
 };
 
 /// How much of the readable parts is searched for the text, in bytes of UTF-8, all parts together.
@@ -38,13 +40,13 @@ pub struct Disclaimer {
 }
 
 /// `[stage.config]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// For the text/plain parts.
-    text: Text,
+    text: TextOrFile,
     /// For the text/html parts; without it, made of `text`.
-    html: Option<Text>,
+    html: Option<TextOrFile>,
     #[serde(default)]
     position: Position,
     /// Line between the message and the text.
@@ -59,15 +61,7 @@ pub struct Config {
     signed: Signed,
 }
 
-/// Written in the configuration, or in a file.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "must be a text or { file = \"/path\" }")]
-enum Text {
-    Inline(String),
-    File(FileContent),
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Position {
     #[default]
@@ -76,7 +70,7 @@ enum Position {
 }
 
 /// What happens to signed messages, whose signature a changed text would break.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Signed {
     /// They stay as they are.
@@ -86,27 +80,19 @@ enum Signed {
     Attach,
 }
 
-impl Policy for Disclaimer {
+impl Plugin for Disclaimer {
     type Config = Config;
 
     fn info() -> Info {
-        Info {
-            name: "disclaimer",
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Adds a text to the end or the start of what people read",
-            licence: env!("CARGO_PKG_LICENSE"),
-            home_page: env!("CARGO_PKG_HOMEPAGE"),
-            grants: &["envelope", "headers", "text", "attachments"],
-            config_schema: include_str!("schema.json"),
-        }
+        wasmilter_sdk::info!("envelope", "headers", "text", "attachments")
     }
 
     fn configure(config: Config) -> Result<Self, Problems> {
         let mut problems = Problems::new();
-        let text = problems.take("/text", config.text.read()).unwrap_or_default();
+        let text = problems.take("/text", read(&config.text)).unwrap_or_default();
         let html = match config.html {
             Some(html) => {
-                let html = html.read().and_then(fragment).and_then(|html| Template::parse(&html));
+                let html = read(&html).and_then(fragment).and_then(|html| Template::parse(&html));
                 problems.take("/html", html)
             }
             // What is wrong with the text is told at the text.
@@ -140,16 +126,18 @@ impl Policy for Disclaimer {
             signed: config.signed,
         })
     }
+}
 
+impl MessagePolicy for Disclaimer {
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
         let parts = message.parts();
         let edit = match self.place(message, &parts) {
             Ok(edit) => edit,
             Err(reason) => return Ok(Decision::next().with_fact("added", false).with_fact("skipped", reason)),
         };
-        let decision = Decision::next().with_edit(edit).with_fact("added", true);
+        let decision = Decision::next().with_content(edit).with_fact("added", true);
         Ok(match &self.marker {
-            Some(marker) => decision.add_header(&marker.name, marker.value.clone()),
+            Some(marker) => decision.add_header(marker.name.clone(), marker.value.as_str()),
             None => decision,
         })
     }
@@ -157,9 +145,9 @@ impl Policy for Disclaimer {
 
 impl Disclaimer {
     /// The edit that fits the message, or why there is none.
-    fn place(&self, message: &Message, parts: &[Part]) -> Result<Edit, &'static str> {
+    fn place(&self, message: &Message, parts: &[Part<'_>]) -> Result<PartEdits, &'static str> {
         let root = parts.first().ok_or("no-text")?;
-        if self.marker.as_ref().is_some_and(|marker| marker.is_on(&message.header_text(&marker.name))) {
+        if self.marker.as_ref().is_some_and(|marker| marker.is_on(&message.header_text(marker.name.as_str()))) {
             return Err("present");
         }
         match root.role {
@@ -172,7 +160,7 @@ impl Disclaimer {
         if root.media_type == "multipart/report" {
             return Err("report");
         }
-        let readable = readable(message, parts);
+        let readable = readable(parts);
         if readable.is_empty() {
             return Err("no-text");
         }
@@ -182,60 +170,44 @@ impl Disclaimer {
         if self.once.as_ref().is_some_and(|words| readable.iter().any(|(html, text)| words.are_in(text, *html))) {
             return Err("present");
         }
-        Ok(self.annotation(message))
+        self.annotation(message).ok_or("too-long")
     }
 
-    fn annotation(&self, message: &Message) -> Edit {
+    fn annotation(&self, message: &Message) -> Option<PartEdits> {
         let values = Values::of(message);
         let plain = self.plain.render(&values);
         let html = self.html.render(&values.escaped());
-        let annotation = match (self.position, self.separator.as_str()) {
-            (Position::End, "") => Annotation { plain: format!("\n{plain}\n"), html: format!("<div>{html}</div>\n") },
-            (Position::End, line) => {
-                Annotation { plain: format!("\n{line}\n{plain}\n"), html: format!("<hr>\n<div>{html}</div>\n") }
-            }
-            (Position::Start, "") => Annotation { plain: format!("{plain}\n\n"), html: format!("<div>{html}</div>\n") },
-            (Position::Start, line) => {
-                Annotation { plain: format!("{plain}\n{line}\n\n"), html: format!("<div>{html}</div>\n<hr>\n") }
-            }
+        let text = match (self.position, self.separator.as_str()) {
+            (Position::End, "") => (format!("\n{plain}\n"), format!("<div>{html}</div>\n")),
+            (Position::End, line) => (format!("\n{line}\n{plain}\n"), format!("<hr>\n<div>{html}</div>\n")),
+            (Position::Start, "") => (format!("{plain}\n\n"), format!("<div>{html}</div>\n")),
+            (Position::Start, line) => (format!("{plain}\n{line}\n\n"), format!("<div>{html}</div>\n<hr>\n")),
         };
-        match self.position {
-            Position::End => Edit::AppendText(annotation),
-            Position::Start => Edit::PrependText(annotation),
-        }
+        // Variables can make it longer than the host takes.
+        let annotation = Annotation::new(text.0, text.1).ok()?;
+        Some(match self.position {
+            Position::End => PartEdits::new().append_text(annotation),
+            Position::Start => PartEdits::new().prepend_text(annotation),
+        })
     }
 
-    fn attachment(&self, message: &Message) -> Edit {
+    fn attachment(&self, message: &Message) -> PartEdits {
         let text = self.plain.render(&Values::of(message));
-        Edit::AddPart(NewPart {
-            media_type: "text/plain".to_owned(),
-            file_name: "disclaimer.txt".to_owned(),
-            disposition: String::new(),
-            content_id: String::new(),
-            content: Content::Inline(format!("{text}\n").into_bytes()),
-        })
+        PartEdits::new().add(NewPart::text(format!("{text}\n")).with_file_name("disclaimer.txt"))
     }
 }
 
-impl Text {
-    /// The text with line ends made LF and without empty lines around it.
-    fn read(self) -> Result<String, String> {
-        let text = match self {
-            Self::Inline(text) => text,
-            Self::File(file) => {
-                String::from_utf8(file.bytes).map_err(|_| format!("file {:?} is not UTF-8", file.path))?
-            }
-        };
-        let text = text.replace("\r\n", "\n").replace('\r', "\n");
-        let text = text.trim_start_matches('\u{feff}').trim_matches('\n').trim_end();
-        if text.len() > LONGEST {
-            return Err(format!("must have at most {LONGEST} bytes, has {}", text.len()));
-        }
-        if text.contains('\0') {
-            return Err("must not contain NUL".to_owned());
-        }
-        Ok(text.to_owned())
+/// The text with line ends made LF and without empty lines around it.
+fn read(text: &TextOrFile) -> Result<String, String> {
+    let text = text.text()?.replace("\r\n", "\n").replace('\r', "\n");
+    let text = text.trim_start_matches('\u{feff}').trim_matches('\n').trim_end();
+    if text.len() > LONGEST {
+        return Err(format!("must have at most {LONGEST} bytes, has {}", text.len()));
     }
+    if text.contains('\0') {
+        return Err("must not contain NUL".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Checks that `html` is a fragment: it goes into documents that have their own head and body.
@@ -248,7 +220,7 @@ fn fragment(html: String) -> Result<String, String> {
 }
 
 /// Texts of the parts that people read and that can be annotated, with whether they are HTML.
-fn readable(message: &Message, parts: &[Part]) -> Vec<(bool, String)> {
+fn readable(parts: &[Part<'_>]) -> Vec<(bool, String)> {
     let mut left = SEARCHED;
     let mut texts = Vec::new();
     for part in parts.iter().filter(|part| part.role == PartRole::Body) {
@@ -258,14 +230,14 @@ fn readable(message: &Message, parts: &[Part]) -> Vec<(bool, String)> {
             // text/calendar and others are for programs.
             _ => continue,
         };
-        let text = message.part_text(part.id, left);
+        let text = part.text(left);
         left = left.saturating_sub(u32::try_from(text.len()).unwrap_or(u32::MAX));
         texts.push((html, text));
     }
     texts
 }
 
-wasmilter_sdk::plugin!(Disclaimer);
+wasmilter_sdk::plugin!(Disclaimer: message);
 
 #[cfg(test)]
 mod tests;

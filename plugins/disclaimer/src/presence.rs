@@ -1,6 +1,7 @@
 //! Noticing that a message carries the text already, as its own or quoted from an earlier message of the thread.
 
 use crate::template::Template;
+use wasmilter_sdk::HeaderName;
 
 /// The letters and digits of a template, in lower case, in pieces between its variables. Everything else is left out of
 /// the comparison: mail programs rewrap lines, put `>` before them, turn quotes and spaces into others, and make HTML of
@@ -150,7 +151,7 @@ pub(crate) fn is_inline_pgp(text: &str) -> bool {
 /// A header field that says that the text is there.
 #[derive(Debug)]
 pub(crate) struct Marker {
-    pub(crate) name: String,
+    pub(crate) name: HeaderName,
     /// Tells this text from another one: several stages may use one field.
     pub(crate) value: String,
 }
@@ -159,11 +160,10 @@ impl Marker {
     /// # Errors
     /// When `name` is no name of a header field (RFC 5322 §2.2), or one that means something else.
     pub(crate) fn new(name: String, text: &str) -> Result<Self, String> {
-        if !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"))
-            || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
-        {
+        if !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-")) {
             return Err(format!("must be a header field's name that starts with \"X-\", is {name:?}"));
         }
+        let name = HeaderName::new(name)?;
         Ok(Self { name, value: format!("added; id={:016x}", fingerprint(text)) })
     }
 

@@ -1,6 +1,9 @@
 use crate::Disclaimer;
 use serde_json::{Value, json};
-use wasmilter_sdk::{Annotation, Decision, Edit, FactValue, Message, testing};
+use wasmilter_sdk::{
+    Decision, Edit, FactValue, Message, bindings::message::exports::wasmilter::policy::message_policy::Annotation,
+    testing,
+};
 
 const TEXT: &str = "This message is confidential. Sent by {sender}.";
 
@@ -17,14 +20,14 @@ fn judge(config: &Value, message: &Message) -> Decision {
 }
 
 fn annotation(decision: &Decision) -> &Annotation {
-    match decision.edits.first() {
+    match decision.edits().first() {
         Some(Edit::AppendText(annotation) | Edit::PrependText(annotation)) => annotation,
         other => panic!("{other:?}"),
     }
 }
 
 fn skipped(decision: &Decision) -> Option<&str> {
-    match &decision.facts.iter().find(|fact| fact.name == "skipped")?.value {
+    match &decision.facts().iter().find(|fact| fact.name == "skipped")?.value {
         FactValue::Text(text) => Some(text),
         other => panic!("{other:?}"),
     }
@@ -80,7 +83,7 @@ fn letters_with_accents_are_found_in_html() {
 fn the_marker_is_added_and_honoured_only_for_the_same_text() {
     let config = json!({"text": TEXT, "header": "X-Disclaimer", "once": false});
     let decision = judge(&config, &mail("text/plain", "hello\n"));
-    let Some(Edit::AddHeader(field)) = decision.edits.get(1) else { panic!("{:?}", decision.edits) };
+    let Some(Edit::AddHeader(field)) = decision.edits().get(1) else { panic!("{:?}", decision.edits()) };
     let marked =
         |value: &str| Message::parse(format!("X-Disclaimer: {value}\nFrom: a@example.net\n\nhello\n").as_bytes());
     assert_eq!(skipped(&judge(&config, &marked(&field.value))), Some("present"));

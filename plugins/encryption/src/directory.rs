@@ -2,7 +2,7 @@
 
 use crate::certificate::{self, Certificate};
 use std::collections::BTreeMap;
-use wasmilter_sdk::{DirectoryContent, Problems};
+use wasmilter_sdk::{DirectoryContent, Problems, escape};
 
 /// Files with other endings (a README, a certificate request) are not looked at.
 const ENDINGS: [&str; 4] = ["pem", "crt", "cer", "der"];
@@ -49,7 +49,7 @@ impl Directory {
                     directory.by_domain.entry(domain.to_ascii_lowercase()).or_default().extend(indices);
                 }
                 None => problems.add(
-                    format!("/domains/{}", domain.replace('~', "~0").replace('/', "~1")),
+                    format!("/domains/{}", escape(domain)),
                     format!("no certificate in a file named {file:?} in {:?}", content.path),
                 ),
             }

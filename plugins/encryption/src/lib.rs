@@ -16,11 +16,12 @@ use crate::{
     seal::ContentCipher,
 };
 use rand_core::{TryCryptoRng, TryRng};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{collections::BTreeMap, convert::Infallible};
 use wasmilter_sdk::{
-    Content, Decision, DirectoryContent, Edit, Entity, Failure, Info, Message, NewHeader, PartRole, Policy, Problems,
-    Reply, log,
+    Blob, ContentField, Decision, Deferral, DirectoryContent, Entity, Failure, HeaderValue, Info, Message,
+    MessagePolicy, PartRole, Plugin, Problems, Rejection, log,
 };
 use zeroize::Zeroizing;
 
@@ -33,7 +34,7 @@ pub struct Encryption {
 }
 
 /// `[stage.config]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The recipients' certificates.
@@ -41,18 +42,26 @@ pub struct Config {
     /// File in that directory with the certificate of a whole domain.
     #[serde(default)]
     domains: BTreeMap<String, String>,
+    /// Cipher of the content.
     #[serde(default)]
+    #[schemars(extend("default" = "aes256-cbc"))]
     cipher: ContentCipher,
+    /// Padding of the key for RSA certificates.
     #[serde(default)]
+    #[schemars(extend("default" = "pkcs1v15"))]
     rsa_padding: RsaPadding,
+    /// What happens when a recipient has no usable certificate.
     #[serde(default)]
+    #[schemars(extend("default" = "reject"))]
     on_missing: OnMissing,
+    /// Shorter RSA keys are not used.
     #[serde(default = "default_minimum_rsa_bits")]
+    #[schemars(range(min = 1024, max = 8192))]
     minimum_rsa_bits: u32,
 }
 
 /// What happens to a message when a recipient has no usable certificate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum OnMissing {
     /// Goes on unencrypted, to everybody.
@@ -70,19 +79,11 @@ fn default_minimum_rsa_bits() -> u32 {
     2048
 }
 
-impl Policy for Encryption {
+impl Plugin for Encryption {
     type Config = Config;
 
     fn info() -> Info {
-        Info {
-            name: "encryption",
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Encrypts mail by S/MIME to every recipient whose certificate is known",
-            licence: env!("CARGO_PKG_LICENSE"),
-            home_page: env!("CARGO_PKG_HOMEPAGE"),
-            grants: &["envelope", "body", "clock", "random"],
-            config_schema: include_str!("schema.json"),
-        }
+        wasmilter_sdk::info!("envelope", "body", "clock", "random")
     }
 
     fn configure(config: Config) -> Result<Self, Problems> {
@@ -105,7 +106,9 @@ impl Policy for Encryption {
             on_missing: config.on_missing,
         })
     }
+}
 
+impl MessagePolicy for Encryption {
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
         if message.parts().first().is_some_and(|root| root.role == PartRole::Encrypted) {
             return Ok(Decision::next().with_fact("encrypted", false).with_fact("skipped", "already-encrypted"));
@@ -120,7 +123,7 @@ impl Policy for Encryption {
         }
         let content = self.encrypt(message, &plan.keys)?;
         Ok(Decision::next()
-            .with_edit(Edit::ReplaceContent(self.entity(content)))
+            .with_content(self.entity(content)?)
             .with_fact("encrypted", true)
             .with_fact("cipher", self.cipher.name()))
     }
@@ -162,39 +165,33 @@ impl Encryption {
 
     fn without_certificate(&self, without: Vec<String>) -> Decision {
         let text = format!("no certificate to encrypt to for {}", some_of(&without));
-        let reply = Reply { code: 0, enhanced: String::new(), text };
         let decision = match self.on_missing {
             OnMissing::Pass => Decision::next(),
             // Security features not supported (RFC 3463 §3.8).
-            OnMissing::Reject => Decision::reject(Reply { enhanced: "5.7.10".to_owned(), ..reply }),
-            OnMissing::Tempfail => Decision::tempfail(Reply { enhanced: "4.7.10".to_owned(), ..reply }),
+            OnMissing::Reject => Decision::reject(Rejection::new(&text).with_enhanced(7, 10)),
+            OnMissing::Tempfail => Decision::tempfail(Deferral::new(&text).with_enhanced(7, 10)),
             OnMissing::Quarantine => Decision::quarantine("no certificate for a recipient"),
         };
         decision.with_fact("encrypted", false).with_fact("recipients_without", without)
     }
 
-    fn encrypt(&self, message: &Message, keys: &[(&Certificate, &PublicKey)]) -> Result<Content, Failure> {
+    fn encrypt<'m>(&self, message: &'m Message, keys: &[(&Certificate, &PublicKey)]) -> Result<Blob<'m>, Failure> {
         let mut blob = message.blob();
-        let open = || message.entity_reader(0);
+        let open = || message.entity_reader();
         let mut random = HostRandom { message, stock: Zeroizing::default() };
         seal::seal(keys, self.cipher, self.rsa_padding, &mut random, open, &mut blob)
             .map_err(|error| Failure::internal(format!("encrypting to {} certificates: {error}", keys.len())))?;
-        Ok(blob.content())
+        Ok(blob)
     }
 
     /// RFC 8551 §3.2 and §3.3.
-    fn entity(&self, body: Content) -> Entity {
+    fn entity(&self, body: Blob<'_>) -> Result<Entity, Failure> {
         let content_type =
             format!("application/pkcs7-mime; smime-type={};\r\n name=\"smime.p7m\"", self.cipher.smime_type());
-        let headers = [
-            ("MIME-Version", "1.0"),
-            ("Content-Type", &content_type),
-            ("Content-Transfer-Encoding", "base64"),
-            ("Content-Disposition", "attachment; filename=\"smime.p7m\""),
-        ];
-        let headers =
-            headers.iter().map(|&(name, value)| NewHeader { name: name.to_owned(), value: value.to_owned() }).collect();
-        Entity { headers, body }
+        Ok(Entity::new(body)
+            .with(ContentField::Type, HeaderValue::folded(content_type)?)
+            .with(ContentField::TransferEncoding, "base64".into())
+            .with(ContentField::Disposition, "attachment; filename=\"smime.p7m\"".into()))
     }
 }
 
@@ -254,7 +251,7 @@ impl TryRng for HostRandom<'_> {
 
 impl TryCryptoRng for HostRandom<'_> {}
 
-wasmilter_sdk::plugin!(Encryption);
+wasmilter_sdk::plugin!(Encryption: message);
 
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 pub(crate) const KEY_SIZE: usize = 32;
 
 /// How the content's key is encrypted to RSA keys.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RsaPadding {
     /// RFC 8017 §7.2. What every S/MIME software reads.

@@ -26,7 +26,7 @@ const LINE_BYTES: usize = 57;
 const TAG_SIZE: usize = 16;
 
 /// How the content is encrypted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 pub(crate) enum ContentCipher {
     /// EnvelopedData (RFC 5652). What every S/MIME software since 2010 reads.
     #[default]

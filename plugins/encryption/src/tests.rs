@@ -128,31 +128,31 @@ fn judge(config: &str, message: &Message) -> Decision {
 
 /// The encrypted message as openssl reads it.
 fn outcome(decision: &Decision, message: &Message) -> Vec<u8> {
-    let [Edit::ReplaceContent(entity)] = decision.edits.as_slice() else { panic!("{:?}", decision.edits) };
+    let [Edit::ReplaceContent(entity)] = decision.edits() else { panic!("{:?}", decision.edits()) };
     let mut whole = Vec::new();
     for field in &entity.headers {
         whole.extend_from_slice(format!("{}: {}\r\n", field.name, field.value).as_bytes());
     }
     whole.extend_from_slice(b"\r\n");
-    whole.extend_from_slice(&message.content_bytes(&entity.body));
+    whole.extend_from_slice(&message.contract_bytes(&entity.body));
     whole
 }
 
 fn entity(message: &Message) -> Vec<u8> {
     let mut entity = Vec::new();
-    message.entity_reader(0).read_to_end(&mut entity).unwrap();
+    message.entity_reader().read_to_end(&mut entity).unwrap();
     entity
 }
 
 fn flag(decision: &Decision, name: &str) -> Option<bool> {
-    match &decision.facts.iter().find(|fact| fact.name == name)?.value {
+    match &decision.facts().iter().find(|fact| fact.name == name)?.value {
         FactValue::Flag(flag) => Some(*flag),
         _ => None,
     }
 }
 
 fn texts<'d>(decision: &'d Decision, name: &str) -> Option<&'d [String]> {
-    match &decision.facts.iter().find(|fact| fact.name == name)?.value {
+    match &decision.facts().iter().find(|fact| fact.name == name)?.value {
         FactValue::Texts(texts) => Some(texts),
         _ => None,
     }
@@ -235,8 +235,8 @@ fn lines_are_canonical_base64() {
     keys.add("a", "a@example.org", "rsa:2048");
     let message = message(MAIL.as_bytes(), &["a@example.org"]);
     let decision = judge(&keys.config(&json!({})), &message);
-    let [Edit::ReplaceContent(new)] = decision.edits.as_slice() else { panic!() };
-    let body = String::from_utf8(message.content_bytes(&new.body)).unwrap();
+    let [Edit::ReplaceContent(new)] = decision.edits() else { panic!() };
+    let body = String::from_utf8(message.contract_bytes(&new.body)).unwrap();
     let lines: Vec<&str> = body.strip_suffix("\r\n").unwrap().split("\r\n").collect();
     let (last, whole) = lines.split_last().unwrap();
     assert!(whole.iter().all(|line| line.len() == 76), "{body}");
@@ -253,12 +253,14 @@ fn without_a_certificate_the_configured_outcome() {
         [("pass", "Next"), ("reject", "Reject"), ("tempfail", "Tempfail"), ("quarantine", "Quarantine")]
     {
         let decision = judge(&keys.config(&json!({"on_missing": outcome})), &message);
-        assert!(format!("{:?}", decision.verdict).contains(name), "{:?}", decision.verdict);
-        assert!(decision.edits.is_empty(), "nobody gets a message that another one gets in clear");
+        assert!(format!("{:?}", decision.verdict()).contains(name), "{:?}", decision.verdict());
+        assert!(decision.edits().is_empty(), "nobody gets a message that another one gets in clear");
         assert_eq!(flag(&decision, "encrypted"), Some(false));
         assert_eq!(texts(&decision, "recipients_without").unwrap(), ["b@example.org"]);
     }
-    let Verdict::Reject(reply) = judge(&keys.config(&json!({})), &message).verdict else { panic!("not the default") };
+    let Verdict::Reject(reply) = judge(&keys.config(&json!({})), &message).verdict().clone() else {
+        panic!("not the default")
+    };
     assert!(reply.text.contains("b@example.org") && !reply.text.contains("a@example.org"), "{}", reply.text);
 }
 

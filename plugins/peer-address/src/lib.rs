@@ -10,21 +10,22 @@ use crate::{
     walk::{Found, Reason, Trust},
 };
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::net::IpAddr;
 use wasmilter_sdk::{
-    ClientInfo, Decision, Edit, Failure, HeaderField, HeaderOccurrence, Info, Message, NewClient, Policy, Problems,
+    ClientInfo, Decision, Failure, HeaderField, HeaderName, Info, Message, MessagePolicy, NewClient, Plugin, Problems,
 };
 
 /// The plugin, configured.
 pub struct PeerAddress {
     trust: Trust,
-    /// Where the result is recorded; empty: nowhere.
-    header: String,
+    /// Where the result is recorded.
+    header: Option<HeaderName>,
 }
 
 /// `[stage.config]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Networks of the relays whose Received fields are believed.
@@ -33,8 +34,11 @@ pub struct Config {
     /// The same by name, as the MTA or a trusted relay verified it.
     #[serde(default)]
     trusted_hosts: Vec<String>,
+    /// Most hops that are followed.
     #[serde(default = "default_max_hops")]
+    #[schemars(range(min = 1, max = 100))]
     max_hops: u32,
+    /// Where the client is recorded; empty: nowhere.
     #[serde(default = "default_header")]
     header: String,
     /// Fields in which the connected relay tells the client's address, such as `X-Real-IP`.
@@ -50,19 +54,11 @@ fn default_header() -> String {
     "X-Original-Client".to_owned()
 }
 
-impl Policy for PeerAddress {
+impl Plugin for PeerAddress {
     type Config = Config;
 
     fn info() -> Info {
-        Info {
-            name: "peer-address",
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Finds the client behind trusted relays and sets it for the stages that follow",
-            licence: env!("CARGO_PKG_LICENSE"),
-            home_page: env!("CARGO_PKG_HOMEPAGE"),
-            grants: &["headers", "set-client"],
-            config_schema: include_str!("schema.json"),
-        }
+        wasmilter_sdk::info!("headers", "set-client")
     }
 
     fn configure(config: Config) -> Result<Self, Problems> {
@@ -81,37 +77,37 @@ impl Policy for PeerAddress {
         if !(1..=100).contains(&config.max_hops) {
             problems.add("/max_hops", format!("must be from 1 to 100, is {}", config.max_hops));
         }
-        if !config.header.is_empty() {
-            problems.take("/header", field_name(&config.header));
-        }
+        let header = if config.header.is_empty() { None } else { problems.take("/header", own_name(&config.header)) };
         for (index, name) in config.headers.iter().enumerate() {
             problems.take(&format!("/headers/{index}"), field_name(name));
         }
         problems.or_else_ok(|| Self {
             trust: Trust { networks, hosts, max_hops: config.max_hops, headers: config.headers },
-            header: config.header,
+            header,
         })
     }
+}
 
+impl MessagePolicy for PeerAddress {
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
         let connected = message.connected();
         let fields = message.headers();
         let Ok(address) = connected.address.parse::<IpAddr>() else {
             // Handed over on this host, by sendmail(1) for example: nobody to ask for the way.
             let decision = Decision::next().with_fact("restored", false).with_fact("reason", "no_address");
-            return Ok(self.forged_copies(&fields, 0).into_iter().fold(decision, Decision::with_edit));
+            return Ok(self.forged_copies(&fields, 0).into_iter().fold(decision, Decision::remove_header));
         };
         let found = self.trust.walk(peer_of(&connected, address), &fields);
 
         let mut decision = Decision::next();
-        for edit in self.forged_copies(&fields, found.believed) {
-            decision = decision.with_edit(edit);
+        for forged in self.forged_copies(&fields, found.believed) {
+            decision = decision.remove_header(forged);
         }
         let restored = found.reason != Reason::Direct && found.peer.address != address.to_canonical();
         if restored {
-            decision = decision.with_edit(Edit::SetClient(new_client(&found.peer)));
-            if !self.header.is_empty() {
-                decision = decision.insert_header(&self.header, record(&found));
+            decision = decision.set_client(new_client(&found.peer));
+            if let Some(header) = &self.header {
+                decision = decision.insert_header(header.clone(), record(&found));
             }
         }
         Ok(decision
@@ -124,15 +120,9 @@ impl Policy for PeerAddress {
 
 impl PeerAddress {
     /// Removes the fields named like ours that do not stand among the first `believed`: some stranger wrote them.
-    fn forged_copies(&self, fields: &[HeaderField], believed: usize) -> Vec<Edit> {
-        let copies = fields.iter().enumerate().filter(|(_, field)| field.name.eq_ignore_ascii_case(&self.header));
-        copies
-            .zip(1_u32..)
-            .filter(|((at, _), _)| *at >= believed)
-            .map(|((_, field), occurrence)| {
-                Edit::RemoveHeader(HeaderOccurrence { name: field.name.clone(), occurrence })
-            })
-            .collect()
+    fn forged_copies<'f>(&self, fields: &'f [HeaderField], believed: usize) -> Vec<&'f HeaderField> {
+        let Some(header) = &self.header else { return Vec::new() };
+        fields.iter().skip(believed).filter(|field| field.is_named(header.as_str())).collect()
     }
 }
 
@@ -146,12 +136,7 @@ fn peer_of(client: &ClientInfo, address: IpAddr) -> Peer {
 }
 
 fn new_client(peer: &Peer) -> NewClient {
-    NewClient {
-        address: peer.address.to_string(),
-        port: u32::from(peer.port),
-        hostname: peer.hostname.clone(),
-        helo: peer.helo.clone(),
-    }
+    NewClient::new(peer.address).with_port(peer.port).with_hostname(&peer.hostname).with_helo(&peer.helo)
 }
 
 /// The value of our header field: `203.0.113.9; name=mail.example.net; helo=mail.example.net; hops=2`.
@@ -194,6 +179,11 @@ fn host(name: &str) -> Result<String, String> {
     }
 }
 
+fn own_name(name: &str) -> Result<HeaderName, String> {
+    field_name(name)?;
+    Ok(HeaderName::new(name)?)
+}
+
 /// RFC 5322 §2.2; Received would be ours and theirs at once.
 fn field_name(name: &str) -> Result<(), String> {
     let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
@@ -206,7 +196,7 @@ fn field_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-wasmilter_sdk::plugin!(PeerAddress);
+wasmilter_sdk::plugin!(PeerAddress: message);
 
 #[cfg(test)]
 mod tests;

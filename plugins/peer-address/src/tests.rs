@@ -6,7 +6,7 @@ use crate::{
 use proptest::prelude::*;
 use serde_json::json;
 use std::{fs, path::Path};
-use wasmilter_sdk::{HeaderField, testing};
+use wasmilter_sdk::{RawHeaderField as HeaderField, testing};
 
 fn trust() -> Trust {
     Trust {

@@ -6,8 +6,8 @@
 
 use crate::received::{self, Line, Peer};
 use ipnet::IpNet;
-use std::net::IpAddr;
-use wasmilter_sdk::HeaderField;
+use std::{borrow::Borrow, net::IpAddr};
+use wasmilter_sdk::RawHeaderField;
 
 /// Whose word is believed.
 #[derive(Debug)]
@@ -66,12 +66,13 @@ pub(crate) struct Found {
 
 impl Trust {
     /// Finds the client behind `connected`.
-    pub(crate) fn walk(&self, connected: Peer, fields: &[HeaderField]) -> Found {
+    pub(crate) fn walk(&self, connected: Peer, fields: &[impl Borrow<RawHeaderField>]) -> Found {
+        let fields: Vec<&RawHeaderField> = fields.iter().map(Borrow::borrow).collect();
         let mut found = Found { peer: connected, hops: 0, reason: Reason::Direct, believed: 0 };
         if !self.trusts(&found.peer) {
             return found;
         }
-        if let Some((believed, peer)) = self.told_by_header(fields) {
+        if let Some((believed, peer)) = self.told_by_header(&fields) {
             return Found { peer, hops: 1, reason: Reason::Header, believed };
         }
         found.reason = Reason::End;
@@ -122,7 +123,7 @@ impl Trust {
 
     /// The address in one of the configured fields, and the number of fields down to the first Received. Only above that
     /// one can a field be the connected host's: what came in from elsewhere is below it.
-    fn told_by_header(&self, fields: &[HeaderField]) -> Option<(usize, Peer)> {
+    fn told_by_header(&self, fields: &[&RawHeaderField]) -> Option<(usize, Peer)> {
         let first_received = fields.iter().position(|field| is(field, "Received"))?;
         let own = fields.get(..first_received)?;
         self.headers.iter().find_map(|name| {
@@ -136,6 +137,6 @@ impl Trust {
     }
 }
 
-fn is(field: &HeaderField, name: &str) -> bool {
+fn is(field: &RawHeaderField, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name)
 }

@@ -4,7 +4,7 @@
 
 use spam::Spam;
 use std::{collections::BTreeMap, error::Error, fs, io::Write, path::PathBuf};
-use wasmilter_sdk::{FactValue, Message, Policy, testing};
+use wasmilter_sdk::{FactValue, Message, MessagePolicy, testing};
 
 #[derive(Default)]
 struct Counts {
@@ -30,8 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let decision = plugin.decide(&message).map_err(|failure| failure.detail)?;
         let mut score = 0.0;
         let mut symbols = Vec::new();
-        for fact in decision.facts {
-            match (fact.name.as_str(), fact.value) {
+        for fact in decision.facts() {
+            match (fact.name.as_str(), fact.value.clone()) {
                 ("score", FactValue::Number(number)) => score = number,
                 ("symbols", FactValue::Texts(texts)) => symbols = texts,
                 _ => {}

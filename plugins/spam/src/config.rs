@@ -1,31 +1,39 @@
-//! The configuration. Documented for administrators in `README.md` and `config.schema.json`.
+//! The configuration. Documented for administrators in `README.md` and in the schema, which is made of this.
 
 use crate::rules;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use wasmilter_sdk::Problems;
+use wasmilter_sdk::{HeaderName, Problems};
 
 /// `[stage.config]` as written.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Service to ask; without it the embedded rules score.
+    #[schemars(length(min = 1))]
     pub service: Option<String>,
     /// What the service speaks.
+    #[schemars(extend("default" = "rspamd"))]
     pub protocol: Option<Protocol>,
     /// From this score on, mail is marked in header fields as spam.
+    #[schemars(extend("default" = 5))]
     pub tag: Option<f64>,
     /// From this score on, the subject gets a prefix.
     pub subject: Option<f64>,
     /// From this score on, mail is held back.
     pub quarantine: Option<f64>,
     /// From this score on, mail is refused; `false` for never.
+    #[schemars(schema_with = "score_or_false")]
     pub reject: Option<Threshold>,
     /// What is put before the subject.
+    #[schemars(length(min = 1, max = 100), extend("default" = "[SPAM] "))]
     pub subject_prefix: Option<String>,
     /// First part of the names of the header fields.
+    #[schemars(regex(pattern = "^[A-Za-z0-9-]{2,49}[A-Za-z0-9]$"), extend("default" = "X-Spam"))]
     pub headers: Option<String>,
     /// SMTP reply of a rejection.
+    #[schemars(length(min = 1, max = 400), extend("default" = "message looks like spam"))]
     pub reply: Option<String>,
     /// Whether the action that rspamd proposes is taken in place of the thresholds.
     pub follow_action: bool,
@@ -34,7 +42,7 @@ pub struct Config {
 }
 
 /// What a service speaks.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// rspamd's HTTP protocol, on the port of its normal worker.
@@ -54,6 +62,19 @@ pub enum Threshold {
     Never(bool),
 }
 
+fn score_or_false(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "number" }, { "const": false }], "default": 15 })
+}
+
+/// Names of the header fields.
+pub(crate) struct Headers {
+    /// Without the final dash.
+    pub(crate) prefix: String,
+    pub(crate) score: HeaderName,
+    pub(crate) status: HeaderName,
+    pub(crate) flag: HeaderName,
+}
+
 /// The configuration, checked, defaults filled in.
 pub(crate) struct Settings {
     pub(crate) service: Option<(String, Protocol)>,
@@ -62,7 +83,7 @@ pub(crate) struct Settings {
     pub(crate) quarantine: Option<f64>,
     pub(crate) reject: Option<f64>,
     pub(crate) subject_prefix: String,
-    pub(crate) headers: String,
+    pub(crate) headers: Headers,
     pub(crate) reply: String,
     pub(crate) follow_action: bool,
 }
@@ -126,6 +147,14 @@ impl Settings {
             problems
                 .add("/headers", format!("must be the beginning of header names such as \"X-Spam\", is {headers:?}"));
         }
+        let mut name = |what: &str| {
+            let usual = HeaderName::from_static("X-Spam");
+            if !valid {
+                return usual;
+            }
+            problems.take("/headers", HeaderName::new(format!("{headers}-{what}"))).unwrap_or(usual)
+        };
+        let (score, status, flag) = (name("Score"), name("Status"), name("Flag"));
         let reply = config.reply.unwrap_or_else(|| "message looks like spam".to_owned());
         if reply.is_empty() || reply.len() > 400 || !reply.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             problems.add("/reply", format!("must be printable US-ASCII of at most 400 characters, is {reply:?}"));
@@ -137,7 +166,7 @@ impl Settings {
             quarantine: config.quarantine,
             reject,
             subject_prefix,
-            headers,
+            headers: Headers { prefix: headers, score, status, flag },
             reply,
             follow_action: config.follow_action,
         }

@@ -1,6 +1,6 @@
 //! Scores spam: asks rspamd or spamd, or applies rules of its own, and acts by thresholds.
 //!
-//! Read [`Spam::decide`](wasmilter_sdk::Policy::decide) first. `config` checks the configuration, `rspamd` (over `http`)
+//! Read [`Spam::decide`](wasmilter_sdk::MessagePolicy::decide) first. `config` checks the configuration, `rspamd` (over `http`)
 //! and `spamd` speak to their servers, `rules` is the embedded engine with its table of rules, `outcome` makes the
 //! decision.
 //!
@@ -18,7 +18,7 @@ pub use config::Config;
 
 use config::{Protocol, Settings};
 use rules::Rules;
-use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
+use wasmilter_sdk::{Decision, Failure, Info, Message, MessagePolicy, Plugin, Problems};
 
 /// The plugin, configured.
 pub struct Spam {
@@ -26,19 +26,11 @@ pub struct Spam {
     rules: Rules,
 }
 
-impl Policy for Spam {
+impl Plugin for Spam {
     type Config = Config;
 
     fn info() -> Info {
-        Info {
-            name: "spam",
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Scores spam with rspamd, spamd or rules of its own; tags, marks the subject, quarantines, rejects",
-            licence: env!("CARGO_PKG_LICENSE"),
-            home_page: env!("CARGO_PKG_HOMEPAGE"),
-            grants: &["envelope", "headers", "body", "service:*"],
-            config_schema: include_str!("config.schema.json"),
-        }
+        wasmilter_sdk::info!("envelope", "headers", "body", "service:*")
     }
 
     fn configure(config: Config) -> Result<Self, Problems> {
@@ -47,7 +39,9 @@ impl Policy for Spam {
         let settings = Settings::check(config, &mut problems);
         problems.or_else_ok(|| Self { settings, rules })
     }
+}
 
+impl MessagePolicy for Spam {
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
         let report = match &self.settings.service {
             Some((service, Protocol::Rspamd)) => rspamd::score(service, message)?,
@@ -58,4 +52,4 @@ impl Policy for Spam {
     }
 }
 
-wasmilter_sdk::plugin!(Spam);
+wasmilter_sdk::plugin!(Spam: message);

@@ -2,7 +2,7 @@
 
 use crate::{config::Settings, report::Report};
 use std::collections::BTreeSet;
-use wasmilter_sdk::{Decision, Message, Reply};
+use wasmilter_sdk::{Decision, Deferral, HeaderName, HeaderValue, Message, Rejection};
 
 /// Most symbols that are named in the header field.
 const MOST_SYMBOLS: usize = 60;
@@ -22,14 +22,10 @@ enum Action {
 pub(crate) fn decide(settings: &Settings, message: &Message, report: &Report) -> Decision {
     let action = if settings.follow_action { proposed(&report.action) } else { by_score(settings, report.score) };
     let decision = match action {
-        Action::Reject => {
-            Decision::reject(Reply { code: 550, enhanced: "5.7.1".to_owned(), text: settings.reply.clone() })
-        }
-        Action::Tempfail => {
-            Decision::tempfail(Reply { code: 451, enhanced: "4.7.1".to_owned(), text: "try again later".to_owned() })
-        }
+        Action::Reject => Decision::reject(Rejection::new(&settings.reply).with_enhanced(7, 1)),
+        Action::Tempfail => Decision::tempfail(Deferral::new("try again later").with_enhanced(7, 1)),
         Action::Quarantine => {
-            marked(Decision::quarantine(format!("spam score {:.1}", report.score)), settings, message, report, action)
+            marked(Decision::quarantine(&format!("spam score {:.1}", report.score)), settings, message, report, action)
         }
         Action::Nothing | Action::Tag | Action::Subject => marked(Decision::next(), settings, message, report, action),
     };
@@ -85,9 +81,9 @@ fn proposed(action: &str) -> Action {
 
 /// Writes header fields and subject, after removing fields of the same names that others put there.
 fn marked(mut decision: Decision, settings: &Settings, message: &Message, report: &Report, action: Action) -> Decision {
-    let prefix = &settings.headers;
-    for forged in forged(message, prefix) {
-        decision = decision.remove_header(&forged);
+    let headers = &settings.headers;
+    for forged in forged(message, &headers.prefix) {
+        decision = decision.remove_headers(forged);
     }
     let spam = action >= Action::Tag;
     let mut symbols: Vec<String> = report.symbols.iter().take(MOST_SYMBOLS).map(|name| printable(name)).collect();
@@ -103,10 +99,10 @@ fn marked(mut decision: Decision, settings: &Settings, message: &Message, report
         folded(&symbols),
     );
     decision = decision
-        .add_header(&format!("{prefix}-Score"), format!("{:.1}", report.score))
-        .add_header(&format!("{prefix}-Status"), status);
+        .add_header(headers.score.clone(), format!("{:.1}", report.score))
+        .add_header(headers.status.clone(), HeaderValue::folded(status.clone()).unwrap_or_else(|_| status.into()));
     if spam {
-        decision = decision.add_header(&format!("{prefix}-Flag"), "YES");
+        decision = decision.add_header(headers.flag.clone(), "YES");
     }
     // The prefix is for people, and follows its own threshold, also for held mail.
     let wants_prefix = if settings.follow_action {
@@ -115,19 +111,21 @@ fn marked(mut decision: Decision, settings: &Settings, message: &Message, report
         settings.subject.is_some_and(|threshold| report.score >= threshold)
     };
     if wants_prefix {
-        let subject = message.header_text("Subject").into_iter().next().unwrap_or_default();
+        let subject = message.subject();
         if !subject.starts_with(settings.subject_prefix.trim_end()) {
-            decision = decision.set_subject(format!("{}{subject}", settings.subject_prefix));
+            decision = decision.set_subject(&format!("{}{subject}", settings.subject_prefix));
         }
     }
     decision
 }
 
 /// Names of the message's fields that look like ours, each once.
-fn forged(message: &Message, prefix: &str) -> BTreeSet<String> {
+fn forged(message: &Message, prefix: &str) -> Vec<HeaderName> {
     let prefix = format!("{}-", prefix.to_ascii_lowercase());
     let names = message.headers().into_iter().map(|field| field.name.trim().to_ascii_lowercase());
-    names.filter(|name| name.starts_with(&prefix)).map(|name| capitalized(&name)).collect()
+    let forged: BTreeSet<String> =
+        names.filter(|name| name.starts_with(&prefix)).map(|name| capitalized(&name)).collect();
+    forged.into_iter().filter_map(|name| HeaderName::new(name).ok()).collect()
 }
 
 /// `x-spam-score` as people write it; names are compared without case.

@@ -19,7 +19,7 @@ fn judge(service: &str, protocol: &str, address: &str, extra: &str, body: &str) 
 }
 
 fn symbols(decision: &wasmilter_sdk::Decision) -> usize {
-    let symbols = decision.facts.iter().find(|fact| fact.name == "symbols").map(|fact| &fact.value);
+    let symbols = decision.facts().iter().find(|fact| fact.name == "symbols").map(|fact| &fact.value);
     match symbols {
         Some(FactValue::Texts(symbols)) => symbols.len(),
         other => panic!("no symbols: {other:?}"),
@@ -32,18 +32,18 @@ fn a_real_rspamd_scores() {
     // By its score, and by what it proposes.
     for extra in ["", r#", "follow_action": true"#] {
         let spam = judge("rspamd", "rspamd", &address, extra, &gtube());
-        assert!(matches!(spam.verdict, Verdict::Reject(_)), "{:?} {:?}", spam.verdict, spam.facts);
+        assert!(matches!(spam.verdict(), Verdict::Reject(_)), "{:?} {:?}", spam.verdict(), spam.facts());
     }
     let ham = judge("rspamd", "rspamd", &address, "", "How are you?");
-    assert!(matches!(ham.verdict, Verdict::Next), "{:?}", ham.verdict);
+    assert!(matches!(ham.verdict(), Verdict::Next), "{:?}", ham.verdict());
 }
 
 #[test]
 fn a_real_spamd_scores() {
     let Ok(address) = std::env::var("WASMILTER_SPAMD") else { return };
     let spam = judge("sa", "spamd", &address, "", &gtube());
-    assert!(matches!(spam.verdict, Verdict::Reject(_)), "{:?} {:?}", spam.verdict, spam.facts);
+    assert!(matches!(spam.verdict(), Verdict::Reject(_)), "{:?} {:?}", spam.verdict(), spam.facts());
     assert!(symbols(&spam) > 0);
     let ham = judge("sa", "spamd", &address, "", "How are you?");
-    assert!(matches!(ham.verdict, Verdict::Next), "{:?}", ham.verdict);
+    assert!(matches!(ham.verdict(), Verdict::Next), "{:?}", ham.verdict());
 }

@@ -39,8 +39,8 @@ pub(crate) fn scan(service: &str, message: &Message, parts: bool) -> Result<Repo
 fn locate(service: &str, message: &Message, virus: String) -> Result<Vec<Find>, Failure> {
     let mut finds = Vec::new();
     for part in message.parts().into_iter().filter(|part| part.kind == PartKind::Leaf && part.encoded_size > 0) {
-        if let Answer::Found(virus) = ask(service, message, message.part_reader(part.id))? {
-            finds.push(Find { virus, part: Some(InfectedPart { id: part.id, path: part.file_name }) });
+        if let Answer::Found(virus) = ask(service, message, part.reader())? {
+            finds.push(Find { virus, part: Some(InfectedPart { id: part.id, path: part.file_name.clone() }) });
         }
     }
     if finds.is_empty() {

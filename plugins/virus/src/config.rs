@@ -1,29 +1,37 @@
-//! The configuration. Documented for administrators in `README.md` and `config.schema.json`.
+//! The configuration. Documented for administrators in `README.md` and in the schema, which is made of this.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
-use wasmilter_sdk::{FileContent, Problems};
+use wasmilter_sdk::{FileContent, HeaderName, Problems};
 
 /// `[stage.config]` as written.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Service that speaks clamd's protocol; without it the embedded engine scans.
+    #[schemars(length(min = 1))]
     pub service: Option<String>,
     /// Files that are viruses by their SHA-256.
     pub hashes: Vec<KnownHash>,
     /// Files of signatures in ClamAV's formats.
     pub signatures: OneOrMany,
     /// What happens to infected mail.
+    #[schemars(extend("default" = "reject"))]
     pub on_virus: OnVirus,
     /// What happens when something is encrypted and nothing was found.
+    #[schemars(extend("default" = "pass"))]
     pub on_encrypted: Option<Strictness>,
     /// What happens when a limit was passed and nothing was found.
+    #[schemars(extend("default" = "quarantine"))]
     pub on_limit: Option<Strictness>,
     /// What happens when an archive is damaged or of unknown make, and nothing was found.
+    #[schemars(extend("default" = "pass"))]
     pub on_unreadable: Option<Strictness>,
     /// Whether, and in which header field, clean mail is marked.
+    #[schemars(extend("default" = false))]
     pub stamp: Stamp,
     /// SMTP reply of a rejection; `{virus}` is the name.
+    #[schemars(extend("default" = "message contains a virus: {virus}"))]
     pub reply: Option<String>,
     /// Text in the place of an infected part; `{virus}` and `{file}`.
     pub notice: Option<String>,
@@ -32,17 +40,19 @@ pub struct Config {
 }
 
 /// One known bad file.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnownHash {
     /// 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     pub sha256: String,
     /// Name of the virus.
+    #[schemars(length(min = 1))]
     pub name: String,
 }
 
 /// `{ file = … }` or a list of them.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// A single file.
@@ -70,7 +80,7 @@ impl OneOrMany {
 }
 
 /// What happens to infected mail.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum OnVirus {
     /// 550.
@@ -85,7 +95,7 @@ pub enum OnVirus {
 }
 
 /// What happens to mail that could not be scanned as a whole; later ones are stricter.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum Strictness {
     /// Deliver.
@@ -99,7 +109,7 @@ pub enum Strictness {
 }
 
 /// `true`, `false` or the name of a header field.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Stamp {
     /// In the usual field, or not at all.
@@ -115,20 +125,25 @@ impl Default for Stamp {
 }
 
 /// How far the embedded engine goes. Sizes are bytes after decoding and unpacking.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Archives in archives.
+    #[schemars(range(max = 32), extend("default" = 8))]
     pub depth: u32,
     /// Things to scan in a message: parts and members.
+    #[schemars(range(min = 1), extend("default" = 2000))]
     pub files: u32,
     /// The largest single thing.
     #[serde(deserialize_with = "size")]
+    #[schemars(schema_with = "size_schema", extend("default" = "20MB"))]
     pub file_size: u64,
     /// All things of a message together.
     #[serde(deserialize_with = "size")]
+    #[schemars(schema_with = "size_schema", extend("default" = "100MB"))]
     pub total_size: u64,
     /// How many times larger a member may be than its packed form, once it is larger than 1 MB.
+    #[schemars(range(min = 1), extend("default" = 250))]
     pub ratio: u32,
 }
 
@@ -145,7 +160,7 @@ pub(crate) struct Settings {
     pub(crate) on_encrypted: Strictness,
     pub(crate) on_limit: Strictness,
     pub(crate) on_unreadable: Strictness,
-    pub(crate) stamp: Option<String>,
+    pub(crate) stamp: Option<HeaderName>,
     pub(crate) reply: String,
     pub(crate) notice: String,
     pub(crate) limits: Limits,
@@ -161,12 +176,9 @@ impl Settings {
         }
         let stamp = match config.stamp {
             Stamp::Usual(false) => None,
-            Stamp::Usual(true) => Some("X-Virus-Scanned".to_owned()),
-            Stamp::Named(name) => Some(name),
+            Stamp::Usual(true) => Some(HeaderName::from_static("X-Virus-Scanned")),
+            Stamp::Named(name) => problems.take("/stamp", HeaderName::new(name)),
         };
-        if let Some(name) = stamp.as_deref().filter(|name| !is_field_name(name)) {
-            problems.add("/stamp", format!("must be true, false or a header field's name, is {name:?}"));
-        }
         if let Some(reply) = config.reply.as_deref().filter(|reply| !is_reply_text(reply)) {
             problems.add("/reply", format!("must be printable US-ASCII of at most 400 characters, is {reply:?}"));
         }
@@ -204,11 +216,6 @@ impl Settings {
     }
 }
 
-/// RFC 5322 §2.2: printable US-ASCII without the colon.
-fn is_field_name(name: &str) -> bool {
-    (1..=70).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
-}
-
 fn is_reply_text(text: &str) -> bool {
     (1..=400).contains(&text.len()) && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
@@ -227,6 +234,10 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
             parse_size(&text).ok_or_else(|| de::Error::custom(format!("{NOT_A_SIZE}, is {text:?}")))
         }
     }
+}
+
+fn size_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+ *(B|[kKMG]B|[KMG]iB)?$" })
 }
 
 const NOT_A_SIZE: &str = "must be a size such as 20000000, \"20MB\" or \"16MiB\"";

@@ -1,6 +1,6 @@
 //! Finds viruses: asks clamd, or looks by itself with embedded signatures into MIME parts and archives.
 //!
-//! Read [`Virus::decide`](wasmilter_sdk::Policy::decide) first. `config` checks the configuration, `clamd` speaks to
+//! Read [`Virus::decide`](wasmilter_sdk::MessagePolicy::decide) first. `config` checks the configuration, `clamd` speaks to
 //! clamd, `search` walks through parts and archives, `signatures` knows what is bad, `outcome` makes the decision.
 //!
 //! Invariant: nothing found, name or content, reaches the log; a message that could not be looked into as a whole is
@@ -17,7 +17,7 @@ pub use config::Config;
 
 use config::Settings;
 use signatures::Signatures;
-use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
+use wasmilter_sdk::{Decision, Failure, Info, Message, MessagePolicy, Plugin, Problems};
 
 /// The plugin, configured.
 pub struct Virus {
@@ -25,19 +25,11 @@ pub struct Virus {
     signatures: Signatures,
 }
 
-impl Policy for Virus {
+impl Plugin for Virus {
     type Config = Config;
 
     fn info() -> Info {
-        Info {
-            name: "virus",
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Finds viruses with clamd or with signatures of its own, in MIME parts and archives",
-            licence: env!("CARGO_PKG_LICENSE"),
-            home_page: env!("CARGO_PKG_HOMEPAGE"),
-            grants: &["headers", "body", "service:*"],
-            config_schema: include_str!("config.schema.json"),
-        }
+        wasmilter_sdk::info!("headers", "body", "service:*")
     }
 
     fn configure(config: Config) -> Result<Self, Problems> {
@@ -46,7 +38,9 @@ impl Policy for Virus {
         let settings = Settings::check(config, &mut problems);
         problems.or_else_ok(|| Self { settings, signatures })
     }
+}
 
+impl MessagePolicy for Virus {
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
         let report = match &self.settings.service {
             Some(service) => clamd::scan(service, message, self.settings.replaces())?,
@@ -56,4 +50,4 @@ impl Policy for Virus {
     }
 }
 
-wasmilter_sdk::plugin!(Virus);
+wasmilter_sdk::plugin!(Virus: message);

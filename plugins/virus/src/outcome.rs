@@ -4,7 +4,7 @@ use crate::{
     config::{OnVirus, Settings, Strictness},
     report::{Find, Report},
 };
-use wasmilter_sdk::{Decision, Message, Reply};
+use wasmilter_sdk::{Decision, Deferral, Message, NewPart, Part, PartEdits, Rejection};
 
 /// Longest name of a virus or file that is told to anybody.
 const LONGEST_NAME: usize = 70;
@@ -21,30 +21,32 @@ pub(crate) fn decide(settings: &Settings, message: &Message, report: &Report) ->
 fn infected(settings: &Settings, message: &Message, report: &Report, first: &Find) -> Decision {
     let virus = printable(&first.virus);
     match settings.on_virus {
-        OnVirus::Reject => Decision::reject(refusal(settings.reply.replace("{virus}", &virus))),
+        OnVirus::Reject => Decision::reject(refusal(&settings.reply.replace("{virus}", &virus))),
         OnVirus::Discard => Decision::discard(),
-        OnVirus::Quarantine => Decision::quarantine(format!("virus: {virus}")),
+        OnVirus::Quarantine => Decision::quarantine(&format!("virus: {virus}")),
         OnVirus::Replace => replace(settings, message, report)
             // Nobody could say which part it is: deliver nothing.
-            .unwrap_or_else(|| Decision::quarantine(format!("virus: {virus}"))),
+            .unwrap_or_else(|| Decision::quarantine(&format!("virus: {virus}"))),
     }
 }
 
 /// Replaces every infected part by a notice; none when a find has no part.
 fn replace(settings: &Settings, message: &Message, report: &Report) -> Option<Decision> {
-    let mut decision = Decision::next();
+    let parts = message.parts();
+    let mut edits = PartEdits::new();
     let mut replaced: Vec<u32> = Vec::new();
     for find in &report.finds {
         let part = find.part.as_ref()?;
+        let infected: &Part<'_> = parts.iter().find(|candidate| candidate.id == part.id)?;
         if replaced.contains(&part.id) {
             continue;
         }
         replaced.push(part.id);
         let file = if part.path.is_empty() { "(no name)".to_owned() } else { readable(&part.path) };
         let notice = settings.notice.replace("{virus}", &printable(&find.virus)).replace("{file}", &file);
-        decision = decision.replace_part_by_text(part.id, notice);
+        edits = edits.replace(infected, NewPart::text(notice));
     }
-    Some(stamp(decision, settings, message, report, "infected parts replaced"))
+    Some(stamp(Decision::next().with_content(edits), settings, message, report, "infected parts replaced"))
 }
 
 fn not_infected(settings: &Settings, message: &Message, report: &Report) -> Decision {
@@ -60,20 +62,20 @@ fn not_infected(settings: &Settings, message: &Message, report: &Report) -> Deci
             stamp(Decision::next(), settings, message, report, &format!("nothing found, but the message {why}"))
         }
         Some((Strictness::Tempfail, why)) => {
-            Decision::tempfail(Reply { code: 451, enhanced: "4.7.1".to_owned(), text: format!("message {why}") })
+            Decision::tempfail(Deferral::new(&format!("message {why}")).with_enhanced(7, 1))
         }
-        Some((Strictness::Quarantine, why)) => Decision::quarantine(format!("virus scan: message {why}")),
-        Some((Strictness::Reject, why)) => Decision::reject(refusal(format!("message {why}"))),
+        Some((Strictness::Quarantine, why)) => Decision::quarantine(&format!("virus scan: message {why}")),
+        Some((Strictness::Reject, why)) => Decision::reject(refusal(&format!("message {why}"))),
     }
 }
 
 /// Marks the message as scanned, when asked to, and drops marks that others put there.
 fn stamp(mut decision: Decision, settings: &Settings, message: &Message, report: &Report, state: &str) -> Decision {
     let Some(header) = &settings.stamp else { return decision };
-    if message.header_count(header) > 0 {
-        decision = decision.remove_header(header);
+    if message.header_count(header.as_str()) > 0 {
+        decision = decision.remove_headers(header.clone());
     }
-    decision.add_header(header, format!("wasmilter virus/{}; {state}", report.engine))
+    decision.add_header(header.clone(), format!("wasmilter virus/{}; {state}", report.engine))
 }
 
 fn with_facts(decision: Decision, report: &Report) -> Decision {
@@ -96,8 +98,8 @@ fn with_facts(decision: Decision, report: &Report) -> Decision {
     decision
 }
 
-fn refusal(text: String) -> Reply {
-    Reply { code: 550, enhanced: "5.7.1".to_owned(), text }
+fn refusal(text: &str) -> Rejection {
+    Rejection::new(text).with_enhanced(7, 1)
 }
 
 /// A name from a signature or from clamd, fit for replies and header fields: printable US-ASCII.

@@ -23,8 +23,8 @@ pub(crate) fn scan(signatures: &Signatures, limits: &Limits, message: &Message) 
         if search.exhausted() {
             break;
         }
-        let place = InfectedPart { id: part.id, path: part.file_name };
-        match search.read_bounded(message.part_reader(part.id), u64::from(message.part_size(part.id)), None) {
+        let place = InfectedPart { id: part.id, path: part.file_name.clone() };
+        match search.read_bounded(part.reader(), u64::from(part.size()), None) {
             Contents::Whole(bytes) => search.object(&bytes, &place, 0),
             Contents::Stopped(limit) => search.limit(limit),
             Contents::Broken => search.report.unreadable = true,

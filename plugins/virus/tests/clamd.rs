@@ -34,7 +34,7 @@ fn clamd_gets_the_whole_message_byte_for_byte() {
         b"stream: OK\0".to_vec()
     });
     let decision = testing::judge::<Virus>(r#"{"service": "clamd"}"#, &message).unwrap();
-    assert!(matches!(decision.verdict, Verdict::Next) && decision.edits.is_empty());
+    assert!(matches!(decision.verdict(), Verdict::Next) && decision.edits().is_empty());
     assert!(*seen.borrow() == large);
 }
 
@@ -45,7 +45,7 @@ fn to_replace_a_part_clamd_is_asked_which_one() {
         if evil { b"stream: Evil.Test FOUND\0".to_vec() } else { b"stream: OK\0".to_vec() }
     });
     let decision = testing::judge::<Virus>(r#"{"service": "clamd", "on_virus": "replace"}"#, &message).unwrap();
-    let edits: Vec<String> = decision.edits.iter().map(testing::edit_line).collect();
+    let edits: Vec<String> = decision.edits().iter().map(testing::edit_line).collect();
     assert_eq!(edits, [r#"replace-part 2 by text/plain """#]);
 }
 
@@ -56,7 +56,7 @@ fn what_only_the_whole_shows_is_quarantined_instead_of_replaced() {
         if whole { b"stream: Evil.Test FOUND\0".to_vec() } else { b"stream: OK\0".to_vec() }
     });
     let decision = testing::judge::<Virus>(r#"{"service": "clamd", "on_virus": "replace"}"#, &message).unwrap();
-    assert!(matches!(decision.verdict, Verdict::Quarantine(_)), "{:?}", decision.verdict);
+    assert!(matches!(decision.verdict(), Verdict::Quarantine(_)), "{:?}", decision.verdict());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn too_large_for_clamd_and_encrypted_are_outcomes_of_their_own() {
         let message = Message::parse(MAIL).with_service("clamd", move |_| answer.to_vec());
         let config = format!(r#"{{"service": "clamd", "{option}": "tempfail"}}"#);
         let decision = testing::judge::<Virus>(&config, &message).unwrap();
-        assert!(matches!(decision.verdict, Verdict::Tempfail(_)), "{option}: {:?}", decision.verdict);
+        assert!(matches!(decision.verdict(), Verdict::Tempfail(_)), "{option}: {:?}", decision.verdict());
     }
 }
 

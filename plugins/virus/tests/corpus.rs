@@ -21,8 +21,8 @@ fn eicar_is_found_in_plain_and_zipped_files() {
     for name in ["eicar-com.com", "eicar-test.txt", "eicar-zip.zip", "eicar-zip2.zip"] {
         let message = attached(&fs::read(corpus.join(name)).unwrap());
         let decision = testing::judge::<Virus>("{}", &message).unwrap();
-        let infected = decision.facts.iter().find(|fact| fact.name == "infected").map(|fact| &fact.value);
-        assert!(matches!(infected, Some(FactValue::Flag(true))), "{name}: {:?}", decision.facts);
+        let infected = decision.facts().iter().find(|fact| fact.name == "infected").map(|fact| &fact.value);
+        assert!(matches!(infected, Some(FactValue::Flag(true))), "{name}: {:?}", decision.facts());
     }
 }
 

@@ -20,12 +20,12 @@ fn a_real_clamd_finds_eicar_and_says_when_mail_is_too_large() {
         testing::judge::<Virus>(config, &message).unwrap()
     };
     let plain = r#"{"service": "clamd"}"#;
-    assert!(matches!(judge(plain, "harmless").verdict, Verdict::Next));
-    let Verdict::Reject(reply) = judge(plain, &eicar()).verdict else { panic!("not found") };
+    assert!(matches!(judge(plain, "harmless").verdict(), Verdict::Next));
+    let Verdict::Reject(reply) = judge(plain, &eicar()).verdict().clone() else { panic!("not found") };
     assert!(reply.text.to_lowercase().contains("eicar"), "{}", reply.text);
     let replaced = judge(r#"{"service": "clamd", "on_virus": "replace"}"#, &eicar());
-    assert!(testing::edit_line(&replaced.edits[0]).starts_with("replace-part 2"));
+    assert!(testing::edit_line(&replaced.edits()[0]).starts_with("replace-part 2"));
     let large = "0123456789abcdef".repeat(2 << 20);
-    let verdict = judge(r#"{"service": "clamd", "on_limit": "tempfail"}"#, &large).verdict;
+    let verdict = judge(r#"{"service": "clamd", "on_limit": "tempfail"}"#, &large).verdict().clone();
     assert!(matches!(verdict, Verdict::Tempfail(_)), "{verdict:?}");
 }

@@ -23,7 +23,7 @@ fn judge(config: &str, content: &[u8]) -> (Verdict, Vec<(String, FactValue)>) {
     let head = "Subject: x\r\nContent-Type: application/zip; name=a.zip\r\nContent-Transfer-Encoding: base64\r\n\r\n";
     let message = Message::parse(format!("{head}{base64}\r\n").as_bytes());
     let decision = testing::judge::<Virus>(config, &message).unwrap();
-    (decision.verdict, decision.facts.into_iter().map(|fact| (fact.name, fact.value)).collect())
+    (decision.verdict().clone(), decision.facts().iter().map(|fact| (fact.name.clone(), fact.value.clone())).collect())
 }
 
 fn flag(facts: &[(String, FactValue)], name: &str) -> bool {

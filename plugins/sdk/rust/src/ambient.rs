@@ -2,9 +2,10 @@
 //! function each and no trait, so that a plugin imports only what it uses.
 
 use crate::{
-    Address, ClientInfo, FactValue, HeaderField, Mailbox, Part, ServiceError,
+    Address, ClientInfo, FactValue, MailExchanger, Mailbox, PartInfo, ServiceError,
     bindings::wasmilter::policy::{
-        client, clock, envelope, facts, headers, log as host_log, output, parts, random, raw, services,
+        client, clock, dns, dns::DnsError, envelope, facts, headers, log as host_log, output, parts, random, raw,
+        services, store, store::StoreError, types::HeaderField,
     },
 };
 
@@ -58,7 +59,7 @@ impl Source {
         headers::addresses(name)
     }
 
-    pub(crate) fn parts(&self) -> Vec<Part> {
+    pub(crate) fn parts(&self) -> Vec<PartInfo> {
         parts::all()
     }
 
@@ -132,5 +133,37 @@ impl Source {
 
     pub(crate) fn random(&self, length: u32) -> Vec<u8> {
         random::bytes(length)
+    }
+
+    pub(crate) fn dns_addresses(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        dns::addresses(name)
+    }
+
+    pub(crate) fn dns_texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        dns::texts(name)
+    }
+
+    pub(crate) fn dns_mail_exchangers(&self, name: &str) -> Result<Vec<MailExchanger>, DnsError> {
+        dns::mail_exchangers(name)
+    }
+
+    pub(crate) fn dns_names(&self, address: &str) -> Result<Vec<String>, DnsError> {
+        dns::names(address)
+    }
+
+    pub(crate) fn store_get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        store::get(key)
+    }
+
+    pub(crate) fn store_set(&self, key: &str, value: &[u8], seconds: u32) -> Result<(), StoreError> {
+        store::set(key, value, seconds)
+    }
+
+    pub(crate) fn store_remove(&self, key: &str) -> Result<(), StoreError> {
+        store::remove(key)
+    }
+
+    pub(crate) fn store_add(&self, key: &str, amount: u32, seconds: u32) -> Result<u32, StoreError> {
+        store::add(key, amount, seconds)
     }
 }

@@ -1,47 +1,23 @@
 //! From the JSON text of `configure` to the author's type.
 
-use crate::{Policy, Problems};
-use data_encoding::BASE64;
-use serde::{Deserialize, de::DeserializeOwned};
+use crate::{Plugin, Problems, problems::escape};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 /// How many mistakes of form are looked for; enough for people, and a bound.
 const MOST_PROBLEMS: usize = 50;
 
-/// A file that the administrator named with `{ file = "/path" }`, with its content.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "RawFile")]
-pub struct FileContent {
-    /// As written in the configuration.
-    pub path: String,
-    /// What the file holds.
-    pub bytes: Vec<u8>,
-}
-
-/// A directory that the administrator named with `{ directory = "/path" }`, with its files.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(from = "RawDirectory")]
-pub struct DirectoryContent {
-    /// As written in the configuration.
-    pub path: String,
-    /// Its files, by name.
-    pub files: Vec<NamedContent>,
-}
-
-/// A file of a [`DirectoryContent`].
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "RawNamed")]
-pub struct NamedContent {
-    /// Name without the directory.
-    pub name: String,
-    /// What the file holds.
-    pub bytes: Vec<u8>,
+/// The JSON Schema of a configuration.
+pub(crate) fn schema<T: JsonSchema>() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    schema.as_value().to_string()
 }
 
 /// Makes a plugin of its configuration, with all problems at once: those of form (serde) and those of meaning
-/// ([`Policy::configure`]).
-pub(crate) fn configure<P: Policy>(config: &str) -> Result<P, Problems> {
+/// ([`Plugin::configure`]).
+pub(crate) fn configure<P: Plugin>(config: &str) -> Result<P, Problems> {
     let config: Value =
         serde_json::from_str(config).map_err(|error| Problems::one("", format!("is not JSON: {error}")))?;
     let (config, mut problems) = deserialize::<P::Config>(config);
@@ -87,11 +63,6 @@ fn name_of(segment: &Segment) -> Option<String> {
         Segment::Enum { variant } => Some(variant.clone()),
         Segment::Unknown => None,
     }
-}
-
-/// RFC 6901 §3.
-fn escape(segment: &str) -> String {
-    segment.replace('~', "~0").replace('/', "~1")
 }
 
 /// The pointer into the configuration as it was, before elements of lists were taken out of it. `removed` has the list and
@@ -160,71 +131,15 @@ fn remove(config: &mut Value, segments: &[String]) -> bool {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    file: String,
-    content: Option<String>,
-    base64: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDirectory {
-    directory: String,
-    files: Vec<NamedContent>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawNamed {
-    name: String,
-    content: Option<String>,
-    base64: Option<String>,
-}
-
-impl TryFrom<RawFile> for FileContent {
-    type Error = String;
-
-    fn try_from(raw: RawFile) -> Result<Self, String> {
-        let bytes = bytes(&raw.file, raw.content, raw.base64)?;
-        Ok(Self { path: raw.file, bytes })
-    }
-}
-
-impl From<RawDirectory> for DirectoryContent {
-    fn from(raw: RawDirectory) -> Self {
-        Self { path: raw.directory, files: raw.files }
-    }
-}
-
-impl TryFrom<RawNamed> for NamedContent {
-    type Error = String;
-
-    fn try_from(raw: RawNamed) -> Result<Self, String> {
-        let bytes = bytes(&raw.name, raw.content, raw.base64)?;
-        Ok(Self { name: raw.name, bytes })
-    }
-}
-
-fn bytes(name: &str, content: Option<String>, base64: Option<String>) -> Result<Vec<u8>, String> {
-    match (content, base64) {
-        (Some(content), None) => Ok(content.into_bytes()),
-        (None, Some(base64)) => {
-            BASE64.decode(base64.as_bytes()).map_err(|error| format!("content of {name:?} is not base64: {error}"))
-        }
-        _ => Err(format!("content of {name:?} is missing: the host did not read it")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Decision, Failure, Info, Message};
+    use crate::{FileContent, Info};
+    use serde::Deserialize;
 
-    struct Plugin(Config);
+    struct Marker(Config);
 
-    #[derive(Deserialize)]
+    #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Config {
         limit: u32,
@@ -234,25 +149,17 @@ mod tests {
         list: Option<FileContent>,
     }
 
-    #[derive(Deserialize, Default)]
+    #[derive(Deserialize, Default, JsonSchema)]
     #[serde(deny_unknown_fields, default)]
     struct Nested {
         on: bool,
     }
 
-    impl Policy for Plugin {
+    impl Plugin for Marker {
         type Config = Config;
 
         fn info() -> Info {
-            Info {
-                name: "test",
-                version: "1.0.0",
-                summary: "",
-                licence: "",
-                home_page: "",
-                grants: &[],
-                config_schema: "{}",
-            }
+            crate::info!()
         }
 
         fn configure(config: Config) -> Result<Self, Problems> {
@@ -262,14 +169,10 @@ mod tests {
             }
             problems.or_else_ok(|| Self(config))
         }
-
-        fn decide(&self, _: &Message) -> Result<Decision, Failure> {
-            Ok(Decision::next())
-        }
     }
 
     fn paths(config: &str) -> Vec<String> {
-        match configure::<Plugin>(config) {
+        match configure::<Marker>(config) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.into_list().into_iter().map(|problem| problem.path).collect(),
         }
@@ -278,7 +181,7 @@ mod tests {
     #[test]
     fn a_good_configuration_is_taken_with_its_files() {
         let plugin =
-            configure::<Plugin>(r#"{"limit": 3, "nested": {"on": true}, "list": {"file": "/x", "base64": "AAE="}}"#)
+            configure::<Marker>(r#"{"limit": 3, "nested": {"on": true}, "list": {"file": "/x", "base64": "AAE="}}"#)
                 .unwrap_or_else(|problems| panic!("{problems:?}"));
         assert!(plugin.0.nested.on && plugin.0.names.is_empty());
         assert_eq!(plugin.0.list.unwrap().bytes, [0, 1]);
@@ -291,6 +194,15 @@ mod tests {
         let mut found = paths(config);
         found.sort();
         assert_eq!(found, ["/extra", "/limit", "/list", "/names/0", "/names/2", "/nested/of~1f", "/nested/on"]);
+    }
+
+    #[test]
+    fn the_schema_says_what_configure_takes() {
+        let schema: Value = serde_json::from_str(&schema::<Config>()).unwrap();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(schema["required"], serde_json::json!(["limit", "nested"]));
+        assert_eq!(schema["additionalProperties"], false);
+        assert!(schema.to_string().contains("base64"), "{schema}");
     }
 
     #[test]

@@ -1,60 +1,112 @@
 //! Write Wasmilter plugins in Rust.
 //!
-//! A plugin is a type that implements [`Policy`], and one line that exports it:
+//! A plugin is a type that implements [`Plugin`] and what it judges, and one line that exports it:
 //!
 //! ```
-//! use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//! use wasmilter_sdk::{Decision, Failure, HeaderName, Info, Message, MessagePolicy, Plugin, Problems};
 //!
-//! /// Marks mail from strangers.
-//! pub struct Marker {
-//!     field: String,
+//! /// Marks mail from strangers, refuses what is too large.
+//! pub struct Strangers {
+//!     config: Config,
 //! }
 //!
-//! #[derive(serde::Deserialize)]
+//! /// `[stage.config]`. Administrators read these comments: they are in the JSON Schema.
+//! #[derive(Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! pub struct Config {
-//!     field: String,
+//!     /// Header field that marks the message.
+//!     field: HeaderName,
+//!     /// Largest message in bytes; without: any.
+//!     largest: Option<u32>,
 //! }
 //!
-//! impl Policy for Marker {
+//! impl Plugin for Strangers {
 //!     type Config = Config;
 //!
 //!     fn info() -> Info {
-//!         Info {
-//!             name: "marker",
-//!             version: env!("CARGO_PKG_VERSION"),
-//!             summary: "Marks mail from strangers",
-//!             licence: "Apache-2.0",
-//!             home_page: "",
-//!             grants: &[],
-//!             config_schema: r#"{"type":"object","properties":{"field":{"type":"string"}},"required":["field"]}"#,
-//!         }
+//!         // Name, version, description, licence and home page are those of Cargo.toml; then the grants.
+//!         wasmilter_sdk::info!("headers", "raw")
 //!     }
 //!
 //!     fn configure(config: Config) -> Result<Self, Problems> {
 //!         let mut problems = Problems::new();
-//!         if config.field.is_empty() {
-//!             problems.add("/field", "must not be empty");
+//!         if config.largest == Some(0) {
+//!             problems.add("/largest", "must be above 0, is 0");
 //!         }
-//!         problems.or_else_ok(|| Self { field: config.field })
-//!     }
-//!
-//!     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
-//!         let stranger = message.client().auth_user.is_empty();
-//!         let decision = Decision::next().with_fact("stranger", stranger);
-//!         Ok(if stranger { decision.add_header(&self.field, "yes") } else { decision })
+//!         problems.or_else_ok(|| Self { config })
 //!     }
 //! }
 //!
-//! wasmilter_sdk::plugin!(Marker);
+//! impl MessagePolicy for Strangers {
+//!     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+//!         if self.config.largest.is_some_and(|largest| message.raw_size() > largest) {
+//!             return Ok(Decision::reject("the message is too large"));
+//!         }
+//!         let stranger = message.client().auth_user.is_empty();
+//!         let decision = Decision::next().with_fact("stranger", stranger).remove_headers(self.config.field.clone());
+//!         Ok(if stranger { decision.add_header(self.config.field.clone(), "yes") } else { decision })
+//!     }
+//! }
+//!
+//! wasmilter_sdk::plugin!(Strangers: message);
+//!
+//! // In `cargo test`, without a host:
+//! use wasmilter_sdk::testing;
+//! let message = Message::parse(b"Subject: hello\n\nhello\n");
+//! let decision = testing::judge::<Strangers>(r#"{"field": "X-Stranger"}"#, &message)?;
+//! assert_eq!(testing::edit_line(&decision.edits()[1]), "add-header X-Stranger: yes");
+//!
+//! let problems = testing::configure::<Strangers>(r#"{"field": "X Stranger", "largest": 0}"#).err().unwrap();
+//! assert!(problems.mentions("/field"));
+//! # Ok::<(), Failure>(())
 //! ```
 //!
-//! The same code runs in the host (built for `wasm32-unknown-unknown`, made a component by `wasmilter plugin build`)
-//! and in `cargo test`, where [`Message`] is a double made from a file; see [`testing`].
+//! `Cargo.toml` has `crate-type = ["cdylib", "rlib"]` under `[lib]`, and `serde` (with `derive`) and `schemars` 1 beside this crate.
+//! `wasmilter plugin build` makes the component. Only the imports that the code uses end up in it: a plugin that never asks for
+//! a part needs no grant for parts.
+//!
+//! # The life of a plugin
+//!
+//! The host asks [`Plugin::info`] and for the schema of [`Plugin::Config`], holds the stage's configuration against it, and calls
+//! [`Plugin::configure`] once; then it takes a snapshot. Every call after that (a message, a hook) starts from the snapshot:
+//! what `configure` computed is there, what another call left behind is not. To remember something, use the [`Store`].
+//!
+//! # What a plugin judges
+//!
+//! | trait | when | what is known | answer |
+//! |---|---|---|---|
+//! | [`OnConnect`] | a client connects | [`Session`] | [`HookDecision`] |
+//! | [`OnHelo`] | HELO, EHLO | [`Session`] | [`HookDecision`] |
+//! | [`OnMail`] | MAIL FROM | [`Transaction`] | [`HookDecision`] |
+//! | [`OnRcpt`] | RCPT TO | [`Transaction`] and the recipient | [`HookDecision`] |
+//! | [`MessagePolicy`] | the whole message is there | [`Message`] | [`Decision`] |
+//!
+//! A [`Message`] is a [`Transaction`], and that is a [`Session`]. `Err(`[`Failure`]`)` means "I could not decide"; the stage's
+//! `on_failure` then does. Errors of services, DNS and the store become failures by `?`.
+//!
+//! # Grants
+//!
+//! | what is used | grant |
+//! |---|---|
+//! | [`Session::client`], [`Session::fact`], [`log`] | none |
+//! | [`Transaction`]: sender, recipients, queue id | `envelope` |
+//! | header fields, and edits of them | `headers` |
+//! | [`Message::parts`] | `text` or `attachments` |
+//! | content of parts with role `body`, edits of those, [`Annotation`] | `text` |
+//! | content of other parts, edits of those, new parts | `attachments` |
+//! | [`Message::raw_reader`], entities, [`Entity`] | `raw` |
+//! | edits of sender and recipients | `recipients` |
+//! | [`Decision::set_client`] | `set-client` |
+//! | [`Session::service`] | `service:NAME` |
+//! | [`Session::dns`], [`Session::now`], [`Session::random`] | `dns`, `clock`, `random` |
+//! | [`Session::store`] | `store`, or `store:NAME` for one that stages share |
+//!
+//! # Beneath
 //!
 //! The reference manual of the contract is `wit/` in the Wasmilter repository; the generated [`bindings`] carry its
-//! text. A plugin that wants more than [`Policy`] offers implements [`Lifecycle`] and [`MessagePolicy`] itself and ends
-//! with `wasmilter_sdk::export_message_plugin!(MyPlugin);`.
+//! text.
 
 #[cfg(target_family = "wasm")]
 #[path = "ambient.rs"]
@@ -63,61 +115,56 @@ mod source;
 #[path = "testing/source.rs"]
 mod source;
 
+mod address;
+pub mod bindings;
 mod configuration;
+mod content;
 mod decision;
+mod dns;
+mod fact;
 mod failure;
+mod files;
+mod header;
+mod hook;
+mod invalid;
 pub mod log;
 mod message;
-mod policy;
+mod plugin;
 mod problems;
+mod reply;
 mod service;
+mod session;
+mod store;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-pub use configuration::{DirectoryContent, FileContent, NamedContent};
-pub use message::{Blob, Message, PartReader, RawReader};
-pub use policy::{Exported, Info, Policy};
-pub use problems::Problems;
+pub use address::{Destination, EmailAddress, NewClient};
+pub use content::{Annotation, Content, ContentEdit, ContentField, Entity, MediaType, NewPart, PartEdits, escape_html};
+pub use decision::{Decision, Removal};
+pub use dns::{Dns, DnsError};
+pub use files::{DirectoryContent, FileContent, NamedContent, TextOrFile};
+pub use header::{HeaderName, HeaderValue};
+pub use hook::HookDecision;
+pub use invalid::Invalid;
+pub use message::{Blob, HeaderField, Message, Part, PartReader, RawReader, Recipients};
+pub use plugin::{Exported, Info, MessagePolicy, OnConnect, OnHelo, OnMail, OnRcpt, Plugin};
+pub use problems::{Problems, escape};
+pub use reply::{Deferral, Rejection};
 pub use service::Service;
+pub use session::{Session, Transaction};
+pub use store::{Store, StoreError};
 
-/// What `wit-bindgen` makes of the contract.
-#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from wit/, which has the documentation")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package wasmilter:sdk; world plugin { include wasmilter:policy/imports@1.0.0; export wasmilter:policy/lifecycle@1.0.0; export wasmilter:policy/message-policy@1.0.0; }",
-        pub_export_macro: true,
-        export_macro_name: "export_message_plugin_bindings",
-        default_bindings_module: "wasmilter_sdk::bindings",
-        generate_all,
-    });
-}
-
+use bindings::message::exports::wasmilter::policy::message_policy::NewAddress;
 pub use bindings::{
-    exports::wasmilter::policy::{
-        lifecycle::{Guest as Lifecycle, PluginInfo, Problem},
-        message_policy::{
-            Annotation, Content, Decision, Edit, Entity, Guest as MessagePolicy, HeaderOccurrence, HeaderReplacement,
-            NewAddress, NewClient, NewHeader, NewPart, PartReplacement,
-        },
-    },
+    lifecycle::exports::wasmilter::policy::lifecycle::{PluginInfo, Problem},
+    message::exports::wasmilter::policy::message_policy::Edit,
     wasmilter::policy::{
-        client,
         client::ClientInfo,
-        clock, envelope, facts, headers,
+        dns::MailExchanger,
         headers::Address,
-        output, parts,
-        parts::{Part, PartKind, PartRole},
-        random, raw, services,
+        hook_types::HookVerdict,
+        parts::{Part as PartInfo, PartKind, PartRole},
         services::ServiceError,
-        types::{Fact, FactValue, Failure, FailureKind, HeaderField, Mailbox, Reply, Verdict},
+        types::{Fact, FactValue, Failure, FailureKind, HeaderField as RawHeaderField, Mailbox, Reply, Verdict},
     },
 };
-
-/// Exports a type that implements [`Lifecycle`] and [`MessagePolicy`] as the plugin.
-#[macro_export]
-macro_rules! export_message_plugin {
-    ($plugin:ident) => {
-        $crate::bindings::export_message_plugin_bindings!($plugin with_types_in $crate::bindings);
-    };
-}

@@ -1,75 +1,45 @@
 //! The message at hand.
 
 use crate::{
-    Address, ClientInfo, Content, FactValue, HeaderField, Mailbox, Part, Service, ServiceError,
+    Address, Mailbox, PartInfo, Session, Transaction,
+    bindings::wasmilter::policy::types::HeaderField as RawField,
+    decision::Removal,
     source::{LARGEST_READ, Source},
 };
-use std::io;
+use std::{borrow::Borrow, collections::BTreeMap, io, ops::Deref};
 
-/// The message that `decide` judges. In the host there is exactly one at a time, and this is a handle without content
-/// of its own: nothing is copied into the plugin unless asked. In native tests it is a double; see
-/// [`testing`](crate::testing).
+/// The message that [`decide`](crate::MessagePolicy::decide) judges: a [`Transaction`] with its content. In the host there is
+/// exactly one at a time, and this is a handle without content of its own: nothing is copied into the plugin unless asked.
+/// In native tests it is a double; see [`testing`](crate::testing).
 ///
-/// Everything that concerns parts and raw content needs the grant `body`.
+/// A call that was not granted to the stage ends the plugin's call: the failure is `refused`.
 pub struct Message {
-    source: Source,
+    pub(crate) transaction: Transaction,
 }
 
 impl Message {
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source }
-    }
-
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn source_mut(&mut self) -> &mut Source {
-        &mut self.source
+    pub(crate) const fn new(source: Source) -> Self {
+        Self { transaction: Transaction { session: Session { source } } }
     }
 
     /// The message that the host speaks of.
     #[cfg(target_family = "wasm")]
+    #[doc(hidden)]
     #[must_use]
     pub fn at_hand() -> Self {
         Self::new(Source)
     }
 
-    /// The client as stages before this one restored it, otherwise the connected one.
-    #[must_use]
-    pub fn client(&self) -> ClientInfo {
-        self.source.client()
-    }
-
-    /// The host that is connected to the MTA.
-    #[must_use]
-    pub fn connected(&self) -> ClientInfo {
-        self.source.connected()
-    }
-
-    /// The envelope sender.
-    #[must_use]
-    pub fn sender(&self) -> Mailbox {
-        self.source.sender()
-    }
-
-    /// The recipients that the MTA accepted.
-    #[must_use]
-    pub fn recipients(&self) -> Vec<Mailbox> {
-        self.source.recipients()
-    }
-
-    /// The MTA's queue id; may be empty.
-    #[must_use]
-    pub fn queue_id(&self) -> String {
-        self.source.queue_id()
-    }
-
-    /// All header fields, from the top, raw.
+    /// All header fields, from the top. Needs the grant `headers`, as does all that is about them.
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderField> {
-        self.source.headers()
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        let counted = self.source.headers().into_iter().map(|field| {
+            let occurrence = seen.entry(field.name.to_ascii_lowercase()).or_default();
+            *occurrence = occurrence.saturating_add(1);
+            HeaderField { field, occurrence: *occurrence }
+        });
+        counted.collect()
     }
 
     /// How many fields there are of that name (any case).
@@ -78,16 +48,23 @@ impl Message {
         self.source.header_count(name)
     }
 
-    /// The fields of that name, from the top, raw.
+    /// The fields of that name, from the top.
     #[must_use]
     pub fn header(&self, name: &str) -> Vec<HeaderField> {
-        self.source.header(name)
+        let fields = self.source.header(name).into_iter().zip(1_u32..);
+        fields.map(|(field, occurrence)| HeaderField { field, occurrence }).collect()
     }
 
-    /// The fields of that name, from the top: unfolded, trimmed, encoded words decoded.
+    /// The fields of that name, from the top, as people read them: unfolded, trimmed, encoded words decoded.
     #[must_use]
     pub fn header_text(&self, name: &str) -> Vec<String> {
         self.source.header_text(name)
+    }
+
+    /// The subject as people read it; empty when there is none. The first, when there are several.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.header_text("Subject").into_iter().next().unwrap_or_default()
     }
 
     /// The mailboxes in all fields of that name; groups flattened.
@@ -96,85 +73,133 @@ impl Message {
         self.source.addresses(name)
     }
 
-    /// All parts in order of appearance; the first is the root.
+    /// All parts in order of appearance; the first is the root. Needs one of the grants `text`, `attachments`.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
-        self.source.parts()
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        self.source.parts().into_iter().map(|info| Part { message: self, info }).collect()
     }
 
-    /// Header fields of a part.
-    #[must_use]
-    pub fn part_headers(&self, part: u32) -> Vec<HeaderField> {
-        self.source.part_headers(part)
-    }
-
-    /// Decoded size of a leaf in bytes. Decodes the part.
-    #[must_use]
-    pub fn part_size(&self, part: u32) -> u32 {
-        self.source.part_size(part)
-    }
-
-    /// Content of a text part as UTF-8; at most `limit` bytes of it.
-    #[must_use]
-    pub fn part_text(&self, part: u32, limit: u32) -> String {
-        self.source.part_text(part, limit)
-    }
-
-    /// Reads the decoded content of a leaf; nothing of a multipart or message.
-    #[must_use]
-    pub fn part_reader(&self, part: u32) -> PartReader<'_> {
-        PartReader { message: self, part, entity: false, offset: 0 }
-    }
-
-    /// Reads the part's entity as it stands in the message, header fields included; of the root, the entity that
-    /// S/MIME and PGP/MIME sign or encrypt.
-    #[must_use]
-    pub fn entity_reader(&self, part: u32) -> PartReader<'_> {
-        PartReader { message: self, part, entity: true, offset: 0 }
-    }
-
-    /// Size of the message as bytes.
+    /// Size of the message as bytes. Needs the grant `raw`.
     #[must_use]
     pub fn raw_size(&self) -> u32 {
         self.source.raw_size()
     }
 
-    /// Reads the message as bytes: header fields, empty line, body.
+    /// Reads the message as bytes: header fields, empty line, body. Needs the grant `raw`.
     #[must_use]
-    pub fn raw_reader(&self) -> RawReader<'_> {
+    pub const fn raw_reader(&self) -> RawReader<'_> {
         RawReader { message: self, offset: 0 }
     }
 
-    /// What a stage before this one published, by full name such as `spam.score`.
+    /// The entity of the root: what S/MIME and PGP/MIME sign or encrypt. Needs the grant `raw`.
     #[must_use]
-    pub fn fact(&self, name: &str) -> Option<FactValue> {
-        self.source.fact(name)
+    pub const fn entity_reader(&self) -> PartReader<'_> {
+        PartReader { message: self, part: 0, entity: true, offset: 0 }
     }
 
-    /// Opens a stream to a service. Needs the grant `service:NAME`.
-    ///
-    /// # Errors
-    /// When it was not granted or can not be reached.
-    pub fn service(&self, name: &str) -> Result<Service<'_>, ServiceError> {
-        Service::open(self, name)
-    }
-
-    /// Starts a large content, written in pieces. Use [`Blob::content`] in an edit.
+    /// Starts a large content, written in pieces and kept by the host.
     #[must_use]
     pub fn blob(&self) -> Blob<'_> {
         Blob { message: self, id: self.source.create_blob() }
     }
+}
 
-    /// Seconds since 1970-01-01T00:00:00Z. Needs the grant `clock`.
+impl Deref for Message {
+    type Target = Transaction;
+
+    fn deref(&self) -> &Transaction {
+        &self.transaction
+    }
+}
+
+/// A header field of the message: `name` and raw `value` (it dereferences to the contract's record), and which occurrence of its
+/// name it is. Edits take it to name the field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeaderField {
+    field: RawField,
+    occurrence: u32,
+}
+
+impl HeaderField {
+    /// Counted from 1 at the top among the fields of that name.
     #[must_use]
-    pub fn now(&self) -> f64 {
-        self.source.now()
+    pub const fn occurrence(&self) -> u32 {
+        self.occurrence
     }
 
-    /// Randomness fit for keys; at most 4096 bytes. Needs the grant `random`.
+    /// Whether it has that name; upper and lower case are the same.
     #[must_use]
-    pub fn random(&self, length: u32) -> Vec<u8> {
-        self.source.random(length)
+    pub fn is_named(&self, name: &str) -> bool {
+        self.field.name.eq_ignore_ascii_case(name)
+    }
+}
+
+impl Borrow<RawField> for HeaderField {
+    fn borrow(&self) -> &RawField {
+        &self.field
+    }
+}
+
+impl Deref for HeaderField {
+    type Target = RawField;
+
+    fn deref(&self) -> &RawField {
+        &self.field
+    }
+}
+
+/// A part of the message: what the contract's record says of it (`id`, `parent`, `kind`, `role`, `media_type`, `file_name`, …; it
+/// dereferences to that), and its content. Content is read of parts with role `body` with the grant `text`, of all others
+/// with `attachments`.
+#[derive(Clone)]
+pub struct Part<'m> {
+    message: &'m Message,
+    info: PartInfo,
+}
+
+impl<'m> Part<'m> {
+    /// Its header fields; for the root those of the message, which needs the grant `headers`.
+    #[must_use]
+    pub fn header_fields(&self) -> Vec<RawField> {
+        self.message.source.part_headers(self.info.id)
+    }
+
+    /// Decoded size of a leaf in bytes; 0 for others. Decodes the part.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.message.source.part_size(self.info.id)
+    }
+
+    /// Content of a text part as UTF-8; at most `limit` bytes of it.
+    #[must_use]
+    pub fn text(&self, limit: u32) -> String {
+        self.message.source.part_text(self.info.id, limit)
+    }
+
+    /// Reads the decoded content of a leaf; nothing of a multipart or message.
+    #[must_use]
+    pub const fn reader(&self) -> PartReader<'m> {
+        PartReader { message: self.message, part: self.info.id, entity: false, offset: 0 }
+    }
+
+    /// The first bytes of the decoded content, at most `length` (and at most 65 536).
+    #[must_use]
+    pub fn start(&self, length: u32) -> Vec<u8> {
+        self.message.source.read_part(self.info.id, 0, length)
+    }
+
+    /// Reads the part as it stands in the message, header fields included. Needs the grant `raw`.
+    #[must_use]
+    pub const fn entity_reader(&self) -> PartReader<'m> {
+        PartReader { message: self.message, part: self.info.id, entity: true, offset: 0 }
+    }
+}
+
+impl Deref for Part<'_> {
+    type Target = PartInfo;
+
+    fn deref(&self) -> &PartInfo {
+        &self.info
     }
 }
 
@@ -188,7 +213,7 @@ pub struct PartReader<'m> {
 
 impl io::Read for PartReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let source = self.message.source();
+        let source = &self.message.source;
         read_piece(buffer, &mut self.offset, |offset, length| {
             if self.entity {
                 source.read_entity(self.part, offset, length)
@@ -207,7 +232,7 @@ pub struct RawReader<'m> {
 
 impl io::Read for RawReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let source = self.message.source();
+        let source = &self.message.source;
         read_piece(buffer, &mut self.offset, |offset, length| source.read_raw(offset, length))
     }
 }
@@ -230,33 +255,67 @@ pub(crate) fn copy_into(buffer: &mut [u8], bytes: &[u8]) -> usize {
     bytes.len().min(buffer.len())
 }
 
-/// Large content for an edit, kept by the host. Write it with [`io::Write`].
+/// Large content for an edit, kept by the host. Write it with [`io::Write`], then give it to a
+/// [`NewPart`](crate::NewPart) or an [`Entity`](crate::Entity).
 pub struct Blob<'m> {
     message: &'m Message,
     id: u32,
 }
 
 impl Blob<'_> {
-    /// Appends the entity of a part, as [`Message::entity_reader`] gives it, without moving it through the plugin. Needs
-    /// the grant `body`.
-    pub fn append_entity(&mut self, part: u32) {
-        self.message.source().append_entity(self.id, part);
+    /// Appends the entity of a part without moving it through the plugin. Needs the grant `raw`.
+    pub fn append_entity(&mut self, part: &Part<'_>) {
+        self.message.source.append_entity(self.id, part.id);
     }
 
-    /// What to put into the edit.
-    #[must_use]
-    pub fn content(&self) -> Content {
-        Content::Blob(self.id)
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
     }
 }
 
 impl io::Write for Blob<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.message.source().append(self.id, bytes);
+        self.message.source.append(self.id, bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The recipients of a message; dereferences to a slice of mailboxes.
+#[derive(Debug, Clone)]
+pub struct Recipients(Vec<Mailbox>);
+
+impl Recipients {
+    pub(crate) const fn new(mailboxes: Vec<Mailbox>) -> Self {
+        Self(mailboxes)
+    }
+
+    /// The recipients that `gone` picks, to be removed by [`Decision::remove_recipients`](crate::Decision::remove_recipients). None
+    /// when nobody would be left: discard the message instead.
+    #[must_use]
+    pub fn removal(&self, gone: impl Fn(&Mailbox) -> bool) -> Option<Removal> {
+        let removed: Vec<String> =
+            self.0.iter().filter(|mailbox| gone(mailbox)).map(|mailbox| mailbox.address.clone()).collect();
+        (removed.len() < self.0.len()).then_some(Removal(removed))
+    }
+}
+
+impl Deref for Recipients {
+    type Target = [Mailbox];
+
+    fn deref(&self) -> &[Mailbox] {
+        &self.0
+    }
+}
+
+impl IntoIterator for Recipients {
+    type Item = Mailbox;
+    type IntoIter = std::vec::IntoIter<Mailbox>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

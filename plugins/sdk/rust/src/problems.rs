@@ -63,3 +63,9 @@ impl Problems {
         if self.is_empty() { Ok(value()) } else { Err(self) }
     }
 }
+
+/// A segment of a JSON pointer (RFC 6901 §3): for keys of maps that the administrator named.
+#[must_use]
+pub fn escape(segment: &str) -> String {
+    segment.replace('~', "~0").replace('/', "~1")
+}

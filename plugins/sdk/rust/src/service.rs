@@ -1,6 +1,9 @@
 //! A stream of bytes to a network service.
 
-use crate::{ServiceError, message::Message, source};
+use crate::{
+    Failure, ServiceError,
+    source::{self, Source},
+};
 use std::io;
 
 /// A stream to a service that the administrator named in `[services.NAME]` and granted to the stage. Time limits and
@@ -8,14 +11,14 @@ use std::io;
 ///
 /// Every write is sent at once: gather small pieces (`std::io::BufWriter`, or one `Vec`).
 pub struct Service<'m> {
-    message: &'m Message,
+    source: &'m Source,
     connection: u32,
 }
 
 impl<'m> Service<'m> {
-    pub(crate) fn open(message: &'m Message, name: &str) -> Result<Self, ServiceError> {
-        let connection = message.source().open(name)?;
-        Ok(Self { message, connection })
+    pub(crate) fn open(source: &'m Source, name: &str) -> Result<Self, ServiceError> {
+        let connection = source.open(name)?;
+        Ok(Self { source, connection })
     }
 
     /// Says that nothing more will be written (TCP FIN); reading goes on.
@@ -23,13 +26,13 @@ impl<'m> Service<'m> {
     /// # Errors
     /// When the stream is broken.
     pub fn finish(&mut self) -> Result<(), ServiceError> {
-        self.message.source().finish(self.connection)
+        self.source.finish(self.connection)
     }
 }
 
 impl Drop for Service<'_> {
     fn drop(&mut self) {
-        self.message.source().close(self.connection);
+        self.source.close(self.connection);
     }
 }
 
@@ -39,14 +42,14 @@ impl io::Read for Service<'_> {
         if max == 0 {
             return Ok(0);
         }
-        let bytes = self.message.source().receive(self.connection, max).map_err(io::Error::from)?;
+        let bytes = self.source.receive(self.connection, max).map_err(io::Error::from)?;
         Ok(crate::message::copy_into(buffer, &bytes))
     }
 }
 
 impl io::Write for Service<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.message.source().send(self.connection, bytes).map_err(io::Error::from)?;
+        self.source.send(self.connection, bytes).map_err(io::Error::from)?;
         Ok(bytes.len())
     }
 
@@ -64,5 +67,19 @@ impl From<ServiceError> for io::Error {
             ServiceError::Closed => Self::new(io::ErrorKind::ConnectionReset, "the connection was closed"),
             ServiceError::Limit(which) => Self::new(io::ErrorKind::QuotaExceeded, which),
         }
+    }
+}
+
+/// A failure of the kind `service`. To name the service, make one with [`Failure::service`].
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Self::service(format!("service: {}", io::Error::from(error)))
+    }
+}
+
+/// A failure of the kind `service`: streams of services are what a plugin reads and writes.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::service(format!("service: {error}"))
     }
 }

@@ -53,7 +53,7 @@ impl Evidence {
         let client = message.client();
         let mut evidence = Self {
             headers: message.headers(),
-            subject: message.header_text("Subject").into_iter().next().unwrap_or_default(),
+            subject: message.subject(),
             from: message.addresses("From"),
             reply_to: message.addresses("Reply-To"),
             to: message.addresses("To"),
@@ -87,15 +87,15 @@ impl Evidence {
                 evidence.images = evidence.images.saturating_add(u32::from(part.media_type.starts_with("image/")));
                 evidence
                     .attachments
-                    .push(Attachment { name: part.file_name.to_lowercase(), media_type: part.media_type });
+                    .push(Attachment { name: part.file_name.to_lowercase(), media_type: part.media_type.clone() });
                 continue;
             }
             evidence.text_in_base64 |= part.encoding == "base64" && matches!(part.charset.as_str(), "" | "us-ascii");
-            evidence.charsets.push(part.charset);
+            evidence.charsets.push(part.charset.clone());
             if written.len() >= MOST_TEXT_IN_ALL {
                 continue;
             }
-            let text = message.part_text(part.id, MOST_TEXT);
+            let text = part.text(MOST_TEXT);
             evidence.urls.extend(urls(&text));
             if html {
                 evidence.has_html = true;

@@ -1,34 +1,31 @@
 //! Rejects mail by phrases in its subject, and marks the rest.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems, Reply};
+use wasmilter_sdk::{Decision, Failure, HeaderName, Info, Message, MessagePolicy, Plugin, Problems, Rejection};
+
+const CHECKED_BY: HeaderName = HeaderName::from_static("X-Checked-By");
 
 /// The plugin, configured.
 pub struct {{Name}} {
     phrases: Vec<String>,
 }
 
-/// `[stage.config]`
-#[derive(Deserialize)]
+/// `[stage.config]`; the JSON Schema is made of it, comments included.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Subjects with one of these are refused.
+    #[schemars(length(min = 1))]
     phrases: Vec<String>,
 }
 
-impl Policy for {{Name}} {
+impl Plugin for {{Name}} {
     type Config = Config;
 
     fn info() -> Info {
-        Info {
-            name: env!("CARGO_PKG_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Rejects mail by phrases in its subject, and marks the rest",
-            licence: env!("CARGO_PKG_LICENSE"),
-            home_page: env!("CARGO_PKG_HOMEPAGE"),
-            grants: &["headers"],
-            config_schema: r#"{"type":"object","additionalProperties":false,"required":["phrases"],
-                "properties":{"phrases":{"type":"array","minItems":1,"items":{"type":"string"}}}}"#,
-        }
+        // Name, version, licence and so on are those of Cargo.toml; these are the grants.
+        wasmilter_sdk::info!("headers")
     }
 
     /// Called once, when the plugin is loaded: what is computed here is there for every message.
@@ -44,20 +41,30 @@ impl Policy for {{Name}} {
         }
         problems.or_else_ok(|| Self { phrases: config.phrases })
     }
+}
 
+impl MessagePolicy for {{Name}} {
     /// Called for every message, each time in a sandbox of its own.
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
-        let subject = message.header_text("Subject").into_iter().next().unwrap_or_default().to_lowercase();
+        let subject = message.subject().to_lowercase();
         Ok(match self.phrases.iter().find(|phrase| subject.contains(&phrase.to_lowercase())) {
-            Some(phrase) => Decision::reject(Reply {
-                code: 550,
-                enhanced: "5.7.1".to_owned(),
-                text: format!("subject not accepted: {phrase}"),
-            })
-            .with_fact("phrase", phrase.as_str()),
-            None => Decision::next().add_header("X-Checked-By", env!("CARGO_PKG_NAME")),
+            Some(phrase) => {
+                let answer = Rejection::new(&format!("subject not accepted: {phrase}")).with_enhanced(7, 1);
+                Decision::reject(answer.with_code(550)?).with_fact("phrase", phrase.as_str())
+            }
+            None => Decision::next().add_header(CHECKED_BY, env!("CARGO_PKG_NAME")),
         })
     }
 }
 
-wasmilter_sdk::plugin!({{Name}});
+wasmilter_sdk::plugin!({{Name}}: message);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases() {
+        wasmilter_sdk::testing::cases::<{{Name}}>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+    }
+}

@@ -11,40 +11,18 @@
 )]
 
 use crate::{
-    Address, ClientInfo, FactValue, HeaderField, Mailbox, Part, PartKind, PartRole, ServiceError,
-    bindings::wasmilter::policy::log::Level,
+    Address, ClientInfo, FactValue, MailExchanger, Mailbox, PartInfo as Part, PartKind, PartRole,
+    RawHeaderField as HeaderField, ServiceError,
+    bindings::wasmilter::policy::{dns::DnsError, log::Level, store::StoreError},
+    testing::World,
 };
 use mail_parser::{Encoding, HeaderValue, MessageParser, MimeHeaders, PartType, parsers::MessageStream};
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    io::{Read, Write},
-    net::{Shutdown, TcpStream},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
 pub(crate) const LARGEST_READ: u32 = 65_536;
 
 pub(crate) fn log(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
-}
-
-type Responder = Box<dyn Fn(&[u8]) -> Vec<u8>>;
-
-/// What a service does in a test.
-pub(crate) enum FakeService {
-    /// Answers what was written before the first read.
-    Answer(Responder),
-    /// Is a real server at this address.
-    Address(String),
-    /// Can not be used.
-    Broken(ServiceError),
-}
-
-enum Connection {
-    Fake { service: String, written: Vec<u8>, answer: Option<Vec<u8>>, read: usize },
-    Real(TcpStream),
-    Closed,
 }
 
 pub(crate) struct LeafOrContainer {
@@ -62,13 +40,12 @@ pub(crate) struct Source {
     pub(crate) recipients: Vec<Mailbox>,
     pub(crate) queue_id: String,
     pub(crate) facts: BTreeMap<String, FactValue>,
-    pub(crate) services: BTreeMap<String, FakeService>,
-    pub(crate) now: f64,
+    /// What surrounds the transaction; messages may share it.
+    pub(crate) world: World,
     pub(crate) blobs: RefCell<Vec<Vec<u8>>>,
     raw: Vec<u8>,
     headers: Vec<HeaderField>,
     parts: Vec<LeafOrContainer>,
-    connections: RefCell<Vec<Connection>>,
 }
 
 pub(crate) fn mailbox(address: &str) -> Mailbox {
@@ -83,7 +60,7 @@ pub(crate) fn mailbox(address: &str) -> Mailbox {
 
 impl Source {
     /// Line ends become CRLF, as in a message that came by SMTP.
-    pub(crate) fn parse(message: &[u8]) -> Self {
+    pub(crate) fn parse(message: &[u8], world: World) -> Self {
         let raw = with_crlf(message);
         let headers = fields(&raw);
         let mut parts = Vec::new();
@@ -107,13 +84,11 @@ impl Source {
             recipients: vec![mailbox("recipient@example.org")],
             queue_id: "4TEST0123".to_owned(),
             facts: BTreeMap::new(),
-            services: BTreeMap::new(),
-            now: 1_700_000_000.0,
+            world,
             blobs: RefCell::default(),
             raw,
             headers,
             parts,
-            connections: RefCell::default(),
         }
     }
 
@@ -126,30 +101,37 @@ impl Source {
     }
 
     pub(crate) fn sender(&self) -> Mailbox {
+        self.world.needs(&["envelope"]);
         self.sender.clone()
     }
 
     pub(crate) fn recipients(&self) -> Vec<Mailbox> {
+        self.world.needs(&["envelope"]);
         self.recipients.clone()
     }
 
     pub(crate) fn queue_id(&self) -> String {
+        self.world.needs(&["envelope"]);
         self.queue_id.clone()
     }
 
     pub(crate) fn headers(&self) -> Vec<HeaderField> {
+        self.world.needs(&["headers"]);
         self.headers.clone()
     }
 
     pub(crate) fn header_count(&self, name: &str) -> u32 {
+        self.world.needs(&["headers"]);
         u32::try_from(self.header(name).len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn header(&self, name: &str) -> Vec<HeaderField> {
+        self.world.needs(&["headers"]);
         self.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).cloned().collect()
     }
 
     pub(crate) fn header_text(&self, name: &str) -> Vec<String> {
+        self.world.needs(&["headers"]);
         let decoded = self.header(name).into_iter().map(|field| {
             let line = [field.value.as_slice(), b"\r\n"].concat();
             match MessageStream::new(&line).parse_unstructured() {
@@ -162,6 +144,7 @@ impl Source {
     }
 
     pub(crate) fn addresses(&self, name: &str) -> Vec<Address> {
+        self.world.needs(&["headers"]);
         let mut found = Vec::new();
         for field in self.header(name) {
             let line = [field.value.as_slice(), b"\r\n"].concat();
@@ -176,6 +159,7 @@ impl Source {
     }
 
     pub(crate) fn parts(&self) -> Vec<Part> {
+        self.world.needs(&["text", "attachments"]);
         self.parts.iter().map(|part| part.info.clone()).collect()
     }
 
@@ -183,15 +167,23 @@ impl Source {
         usize::try_from(part).ok().and_then(|part| self.parts.get(part)).expect("the host traps: no such part")
     }
 
+    /// All parts, whatever was granted.
+    pub(crate) fn tree(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().map(|part| &part.info)
+    }
+
     pub(crate) fn part_headers(&self, part: u32) -> Vec<HeaderField> {
+        self.world.needs(if part == 0 { &["headers"] } else { &["text", "attachments"] });
         self.part(part).header_fields.clone()
     }
 
     pub(crate) fn part_size(&self, part: u32) -> u32 {
+        self.world.needs(&[grant_of(&self.part(part).info)]);
         u32::try_from(self.part(part).decoded.len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn part_text(&self, part: u32, limit: u32) -> String {
+        self.world.needs(&[grant_of(&self.part(part).info)]);
         let text = &self.part(part).text;
         let mut end = text.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
         while !text.is_char_boundary(end) {
@@ -201,18 +193,22 @@ impl Source {
     }
 
     pub(crate) fn read_part(&self, part: u32, offset: u32, length: u32) -> Vec<u8> {
+        self.world.needs(&[grant_of(&self.part(part).info)]);
         piece(&self.part(part).decoded, offset, length)
     }
 
     pub(crate) fn read_entity(&self, part: u32, offset: u32, length: u32) -> Vec<u8> {
+        self.world.needs(&["raw"]);
         piece(&self.part(part).entity, offset, length)
     }
 
     pub(crate) fn raw_size(&self) -> u32 {
+        self.world.needs(&["raw"]);
         u32::try_from(self.raw.len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn read_raw(&self, offset: u32, length: u32) -> Vec<u8> {
+        self.world.needs(&["raw"]);
         piece(&self.raw, offset, length)
     }
 
@@ -221,70 +217,64 @@ impl Source {
     }
 
     pub(crate) fn open(&self, service: &str) -> Result<u32, ServiceError> {
-        let connection = match self.services.get(service) {
-            None => return Err(ServiceError::Denied),
-            Some(FakeService::Broken(error)) => return Err(error.clone()),
-            Some(FakeService::Answer(_)) => {
-                Connection::Fake { service: service.to_owned(), written: Vec::new(), answer: None, read: 0 }
-            }
-            Some(FakeService::Address(address)) => {
-                let unreachable = |error: std::io::Error| ServiceError::Unreachable(error.to_string());
-                let stream = TcpStream::connect(address).map_err(unreachable)?;
-                stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(unreachable)?;
-                Connection::Real(stream)
-            }
-        };
-        let mut connections = self.connections.borrow_mut();
-        connections.push(connection);
-        Ok(u32::try_from(connections.len() - 1).unwrap_or(u32::MAX))
+        self.world.open(service)
     }
 
     pub(crate) fn send(&self, connection: u32, bytes: &[u8]) -> Result<(), ServiceError> {
-        match self.connections.borrow_mut().get_mut(connection as usize) {
-            Some(Connection::Fake { written, .. }) => {
-                written.extend_from_slice(bytes);
-                Ok(())
-            }
-            Some(Connection::Real(stream)) => stream.write_all(bytes).map_err(|_| ServiceError::Closed),
-            Some(Connection::Closed) | None => Err(ServiceError::Closed),
-        }
+        self.world.send(connection, bytes)
     }
 
     pub(crate) fn finish(&self, connection: u32) -> Result<(), ServiceError> {
-        match self.connections.borrow_mut().get_mut(connection as usize) {
-            Some(Connection::Fake { .. }) => Ok(()),
-            Some(Connection::Real(stream)) => stream.shutdown(Shutdown::Write).map_err(|_| ServiceError::Closed),
-            Some(Connection::Closed) | None => Err(ServiceError::Closed),
-        }
+        self.world.finish(connection)
     }
 
     pub(crate) fn receive(&self, connection: u32, max: u32) -> Result<Vec<u8>, ServiceError> {
-        match self.connections.borrow_mut().get_mut(connection as usize) {
-            Some(Connection::Fake { service, written, answer, read }) => {
-                let Some(FakeService::Answer(respond)) = self.services.get(service) else {
-                    return Err(ServiceError::Closed);
-                };
-                let answer = answer.get_or_insert_with(|| respond(written));
-                // In small pieces, so that nothing relies on getting an answer whole.
-                let end = answer.len().min(*read + (max as usize).min(7));
-                let piece = answer[*read..end].to_vec();
-                *read = end;
-                Ok(piece)
-            }
-            Some(Connection::Real(stream)) => {
-                let mut buffer = vec![0; max as usize];
-                let read = stream.read(&mut buffer).map_err(|_| ServiceError::TimedOut)?;
-                buffer.truncate(read);
-                Ok(buffer)
-            }
-            Some(Connection::Closed) | None => Err(ServiceError::Closed),
-        }
+        self.world.receive(connection, max)
     }
 
     pub(crate) fn close(&self, connection: u32) {
-        if let Some(connection) = self.connections.borrow_mut().get_mut(connection as usize) {
-            *connection = Connection::Closed;
-        }
+        self.world.close(connection);
+    }
+
+    pub(crate) fn dns_addresses(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        self.world.records("addresses", name)
+    }
+
+    pub(crate) fn dns_texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        self.world.records("texts", name)
+    }
+
+    pub(crate) fn dns_mail_exchangers(&self, name: &str) -> Result<Vec<MailExchanger>, DnsError> {
+        let records = self.world.records("mail_exchangers", name)?;
+        let exchangers = records.iter().map(|record| {
+            let (preference, host) =
+                record.split_once(' ').expect("a mail exchanger is a preference, a space and a host");
+            let preference = preference.parse().expect("the preference is a number");
+            MailExchanger { preference, host: host.to_owned() }
+        });
+        let mut exchangers: Vec<MailExchanger> = exchangers.collect();
+        exchangers.sort_by_key(|exchanger| exchanger.preference);
+        Ok(exchangers)
+    }
+
+    pub(crate) fn dns_names(&self, address: &str) -> Result<Vec<String>, DnsError> {
+        self.world.records("names", address)
+    }
+
+    pub(crate) fn store_get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.world.store_get(key)
+    }
+
+    pub(crate) fn store_set(&self, key: &str, value: &[u8], seconds: u32) -> Result<(), StoreError> {
+        self.world.store_set(key, value, seconds)
+    }
+
+    pub(crate) fn store_remove(&self, key: &str) -> Result<(), StoreError> {
+        self.world.store_remove(key)
+    }
+
+    pub(crate) fn store_add(&self, key: &str, amount: u32, seconds: u32) -> Result<u32, StoreError> {
+        self.world.store_add(key, amount, seconds)
     }
 
     pub(crate) fn create_blob(&self) -> u32 {
@@ -298,17 +288,27 @@ impl Source {
     }
 
     pub(crate) fn append_entity(&self, blob: u32, part: u32) {
-        self.append(blob, &self.part(part).entity);
+        self.world.needs(&["raw"]);
+        let entity = &self.part(part).entity;
+        self.append(blob, entity);
     }
 
     pub(crate) fn now(&self) -> f64 {
-        self.now
+        self.world.needs(&["clock"]);
+        self.world.now()
     }
 
     /// Counts up: tests want the same every time.
     pub(crate) fn random(&self, length: u32) -> Vec<u8> {
+        self.world.needs(&["random"]);
+        assert!(length <= 4096, "the host traps: more than 4096 bytes of randomness at once");
         (0..=u8::MAX).cycle().take(length as usize).collect()
     }
+}
+
+/// The grant that content of a part needs.
+pub(crate) fn grant_of(part: &Part) -> &'static str {
+    if part.role == PartRole::Body { "text" } else { "attachments" }
 }
 
 fn piece(bytes: &[u8], offset: u32, length: u32) -> Vec<u8> {
