@@ -52,7 +52,8 @@ wm_text wm_from_text(wm_text text);
 /* Bytes as text; the bytes are not copied. They may be no valid UTF-8: see `wm_utf8`. */
 wm_text wm_from_bytes(contract_list_u8_t bytes);
 contract_list_u8_t wm_bytes(wm_text text);
-/* Bytes of the message as UTF-8; what was not valid becomes U+FFFD. Text that goes to the host must be valid. */
+/* Bytes of the message as UTF-8; what was not valid becomes U+FFFD. Text that goes to the host must be valid,
+ * or the call ends with the failure `trap`. */
 wm_text wm_utf8(wm_text bytes);
 
 bool wm_same(wm_text a, wm_text b);
@@ -298,7 +299,7 @@ wm_verdict on_rcpt(const types_mailbox_t *recipient);
 #define wm_fact_flag(name, value) wm_fact_flag(wm(name), value)
 #define wm_fact_number(name, value) wm_fact_number(wm(name), value)
 #define wm_fact_text(name, value) wm_fact_text(wm(name), wm(value))
-#define wm_fact_texts(name, values) wm_fact_texts(wm(name), values)
+#define wm_fact_texts(name, ...) wm_fact_texts(wm(name), __VA_ARGS__)
 #define wm_add_header(name, value) wm_add_header(wm(name), wm(value))
 #define wm_insert_header(name, value) wm_insert_header(wm(name), wm(value))
 #define wm_replace_header(name, occurrence, value) wm_replace_header(wm(name), occurrence, wm(value))

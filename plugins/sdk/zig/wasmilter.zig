@@ -243,6 +243,12 @@ pub fn print(comptime format: []const u8, arguments: anytype) []const u8 {
     return std.fmt.allocPrint(allocator, format, arguments) catch outOfMemory();
 }
 
+/// Bytes of the message as UTF-8; what was not valid becomes U+FFFD. Text that goes to the host must be valid, or the call ends
+/// with the failure `trap`.
+pub fn utf8(bytes: []const u8) []const u8 {
+    return print("{f}", .{std.unicode.fmtUtf8(bytes)});
+}
+
 /// Never log message content.
 pub const log = struct {
     pub fn err(line: []const u8) void {
@@ -479,7 +485,9 @@ fn CallsOf(comptime policy: type) type {
 
         fn answer(result: anyerror!HookVerdict) *const anyopaque {
             defer over = true;
-            const verdict: contract.hook_types.HookVerdict = switch (result catch |wrong| HookVerdict{ .failure = failed(wrong) }) {
+            const edited = Failure{ .kind = .internal, .detail = "a bug of the plugin: a hook asks for edits" };
+            const given = result catch |wrong| HookVerdict{ .failure = failed(wrong) };
+            const verdict: contract.hook_types.HookVerdict = switch (if (edits.items.len > 0) HookVerdict{ .failure = edited } else given) {
                 .next => .{ .tag = .next, .value = .{ .next = {} } },
                 .reject => |reply| .{ .tag = .reject, .value = .{ .reject = lowered(reply) } },
                 .tempfail => |reply| .{ .tag = .tempfail, .value = .{ .tempfail = lowered(reply) } },

@@ -63,7 +63,10 @@ impl Language for C {
         compile.args(["-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,-z,stack-size=262144"]);
         compile.arg("-o").arg(&module);
         compile.args(sources(build.project().folder())?).arg(Path::new("sdk").join(WORLD));
-        build.run(compile).context("when clang can not find wasm-ld, install lld of the same version")?;
+        build.run(compile).map_err(|error| match error.to_string().contains("\"wasm-ld") {
+            true => error.context("clang has no linker for WebAssembly: install lld of the same version"),
+            false => error,
+        })?;
         Ok(Artefact::Module { bytes: build.read(&module)?, wasi: Wasi::None })
     }
 }
@@ -151,4 +154,80 @@ fn collect(project: &Path, folder: &Path, below: bool, files: &mut Vec<PathBuf>)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LanguageName;
+
+    const ALL_IMPORTS: [&str; 13] = [
+        "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
+        "services", "store",
+    ];
+
+    /// A new project, with another policy and world where they are given.
+    fn project(folder: &Path, policy: Option<&str>, world: Option<&str>) -> Project {
+        let project = Project::create("subject-filter", LanguageName::C, folder).unwrap();
+        if let Some(policy) = policy {
+            fs::write(folder.join("policy.c"), policy).unwrap();
+        }
+        if let Some(world) = world {
+            fs::write(folder.join("wit/world.wit"), format!("package local:plugin;\nworld plugin {{ {world} }}"))
+                .unwrap();
+        }
+        project
+    }
+
+    #[test]
+    fn a_new_project_builds_and_needs_the_header_fields_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let built = project(folder.path(), None, None).build(&()).unwrap();
+        assert_eq!(built.component.imports, ["headers", "log"]);
+        assert_eq!(built.component.exports, ["lifecycle", "message-policy"]);
+        assert_eq!(built.component.grants_needed, ["headers"]);
+        assert!(built.size < 30_000, "{} bytes", built.size);
+    }
+
+    #[test]
+    fn everything_of_the_sdk_and_the_contract_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = "include wasmilter:policy/full-plugin@1.0.0;";
+        let built = project(folder.path(), Some(include_str!("c/everything.c")), Some(world)).build(&()).unwrap();
+        assert_eq!(built.component.imports, ALL_IMPORTS);
+        assert_eq!(
+            built.component.exports,
+            ["lifecycle", "message-policy", "on-connect", "on-helo", "on-mail", "on-rcpt"]
+        );
+    }
+
+    #[test]
+    fn a_world_of_one_hook_has_nothing_but_that_hook() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = "export wasmilter:policy/lifecycle@1.0.0; export wasmilter:policy/on-rcpt@1.0.0;";
+        let policy = r#"#include "wasmilter.h"
+            const wm_plugin plugin = {.name = "none", .version = "0.1.0"};
+            void configure(const wm_json *config) { (void)config; }
+            wm_verdict on_rcpt(const types_mailbox_t *recipient) {
+                return wm_same_nocase(recipient->local, "root") ? wm_reject(550, "5.1.1", "nobody") : wm_next();
+            }"#;
+        let project = project(folder.path(), Some(policy), Some(world));
+        let built = project.build(&()).unwrap();
+        assert_eq!(built.component.exports, ["lifecycle", "on-rcpt"]);
+        assert_eq!(built.component.imports, [""; 0], "not even the log");
+
+        // What the compiler says reaches the author.
+        fs::write(folder.path().join("policy.c"), policy.replace("wm_next()", "wm_accept()")).unwrap();
+        let error = project.build(&()).unwrap_err().to_string();
+        assert!(error.contains("policy.c") && error.contains("wm_accept"), "{error}");
+    }
+
+    #[test]
+    fn a_schema_that_is_no_json_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project(folder.path(), None, None);
+        fs::write(folder.path().join("schema.json"), "{\n  \"type\": oops\n}").unwrap();
+        let error = project.prepare().unwrap_err().to_string();
+        assert!(error.contains("schema.json:2:"), "{error}");
+    }
 }

@@ -368,3 +368,74 @@ fn camel(name: &str) -> String {
     let (first, rest) = name.split_once('-').unwrap_or((name, ""));
     identifier(&format!("{first}{}", pascal(rest)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LanguageName;
+    use std::{fs, path::Path};
+
+    /// A new project, with another policy and world where they are given.
+    fn project(folder: &Path, policy: Option<&str>, world: Option<&str>) -> Project {
+        let project = Project::create("subject-filter", LanguageName::Zig, folder).unwrap();
+        if let Some(policy) = policy {
+            fs::write(folder.join(ROOT), policy).unwrap();
+        }
+        if let Some(world) = world {
+            fs::write(folder.join("wit/world.wit"), format!("package local:plugin;\nworld plugin {{ {world} }}"))
+                .unwrap();
+        }
+        project
+    }
+
+    #[test]
+    fn a_new_project_builds_and_needs_the_header_fields_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let built = project(folder.path(), None, None).build(&()).unwrap();
+        assert_eq!(built.component.imports, ["headers", "log"]);
+        assert_eq!(built.component.exports, ["lifecycle", "message-policy"]);
+        assert_eq!(built.component.grants_needed, ["headers"]);
+        assert!(built.size < 100_000, "{} bytes", built.size);
+    }
+
+    #[test]
+    fn everything_of_the_sdk_and_the_contract_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = "include wasmilter:policy/full-plugin@1.0.0;";
+        let built = project(folder.path(), Some(include_str!("zig/everything.zig")), Some(world)).build(&()).unwrap();
+        let all = [
+            "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
+            "services", "store",
+        ];
+        assert_eq!(built.component.imports, all);
+        assert_eq!(
+            built.component.exports,
+            ["lifecycle", "message-policy", "on-connect", "on-helo", "on-mail", "on-rcpt"]
+        );
+    }
+
+    #[test]
+    fn what_the_world_does_not_name_can_not_be_called_and_mistakes_reach_the_author() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = fs::read_to_string(project(folder.path(), None, None).folder().join(ROOT)).unwrap();
+        let stored =
+            policy.replace("wm.header(\"Subject\")", "if (wm.store.remove(\"key\") == .ok) \"yes\" else \"no\"");
+        assert_ne!(stored, policy);
+        fs::write(folder.path().join(ROOT), stored).unwrap();
+        let project = Project::open(folder.path()).unwrap();
+        let error = format!("{:#}", project.build(&()).unwrap_err());
+        assert!(error.contains("wasmilter:policy/store@1.0.0"), "{error}");
+
+        fs::write(folder.path().join(ROOT), policy.replace("wm.header(", "wm.no_such_function(")).unwrap();
+        let error = project.build(&()).unwrap_err().to_string();
+        assert!(error.contains("policy.zig") && error.contains("no_such_function"), "{error}");
+    }
+
+    #[test]
+    fn names_become_those_of_zig() {
+        assert_eq!(pascal("header-field"), "HeaderField");
+        assert_eq!(camel("mail-exchangers"), "mailExchangers");
+        assert_eq!(camel("all"), "all");
+        assert_eq!(identifier("error"), "@\"error\"");
+    }
+}
