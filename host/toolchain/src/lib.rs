@@ -34,5 +34,5 @@ pub use contract::Contract;
 pub use generated::Generated;
 pub use language::{Build, Language, LanguageName};
 pub use process::{Failed, Limit};
-pub use project::{Built, Project, ProjectError};
+pub use project::{Built, Engine, Project, ProjectError};
 pub use tool::{Found, Install, MissingTools, Tool};

@@ -32,6 +32,20 @@ struct Manifest {
     /// Lower case, words joined by `-`: the name of the built file.
     name: String,
     language: LanguageName,
+    /// JavaScript and TypeScript: what runs it; left out: the default.
+    #[serde(default)]
+    engine: Engine,
+}
+
+/// The JavaScript engine in a plugin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Small, quick to build, load and start; no just-in-time compiler anywhere in a plugin, so that not much is lost.
+    #[default]
+    QuickJs,
+    /// Mozilla's: for what QuickJS does not have.
+    StarlingMonkey,
 }
 
 /// What was built.
@@ -157,6 +171,11 @@ impl Project {
     /// The language that it is written in.
     pub fn language(&self) -> LanguageName {
         self.manifest.language
+    }
+
+    /// What runs it, when it is written in JavaScript or TypeScript.
+    pub fn engine(&self) -> Engine {
+        self.manifest.engine
     }
 
     /// Where its cases are.
