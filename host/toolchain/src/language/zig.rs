@@ -23,10 +23,10 @@ const COMPILER: Tool = Tool {
     at_least: "0.15",
     below: "",
     install: Install {
-        debian: "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.0",
+        debian: "apt-get install python3-venv\npython3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.0",
         fedora: "dnf install zig",
         macos: "brew install zig",
-        anywhere: "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.0",
+        anywhere: "",
     },
 };
 
