@@ -67,7 +67,7 @@ pub fn decide() !wm.Verdict {
 
     // Nothing left is no subject: the old one says more.
     const changed = text.len > 0 and !std.mem.eql(u8, text, subject);
-    if (changed) wm.setSubject(text);
+    if (changed) wm.setSubject(cut(text));
     wm.fact("changed", changed);
     return .next;
 }
@@ -161,6 +161,17 @@ fn firstMatch(text: []const u8, pattern: []const u8) ?struct { start: usize, end
         }
     }
     return if (end > start) .{ .start = start, .end = end } else null;
+}
+
+/// The host refuses subjects of several thousand bytes, and with them the whole decision: nobody shall get by unmarked that way.
+const longest = 2000;
+
+fn cut(text: []const u8) []const u8 {
+    if (text.len <= longest) return text;
+    var end: usize = longest;
+    // Not within a character.
+    while (end > 0 and text[end] & 0xC0 == 0x80) end -= 1;
+    return wm.print("{s}…", .{text[0..end]});
 }
 
 fn trim(text: []const u8) []const u8 {
