@@ -260,6 +260,53 @@ fn numbers(segment: &str) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LanguageName;
+
+    #[test]
+    fn a_new_project_in_javascript_builds_and_imports_its_world_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Project::create("subject-filter", LanguageName::Js, folder.path()).unwrap();
+        let built = project.build(&()).unwrap();
+        assert_eq!(built.component.imports, ["headers", "log"]);
+        assert_eq!(built.component.exports, ["lifecycle", "message-policy"]);
+        assert_eq!(built.component.grants_needed, ["headers"]);
+        assert!(built.size < 2_500_000, "{} bytes", built.size);
+
+        let source = folder.path().join("policy.js");
+        fs::write(&source, fs::read_to_string(&source).unwrap() + "\nlet;\n").unwrap();
+        let error = project.build(&()).unwrap_err().to_string();
+        assert!(error.contains("policy.js:") && error.contains("reserved word"), "{error}");
+    }
+
+    #[test]
+    fn everything_of_the_sdk_and_the_contract_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Project::create("everything", LanguageName::Js, folder.path()).unwrap();
+        fs::write(folder.path().join("policy.js"), include_str!("javascript/everything.js")).unwrap();
+        let world = "package local:plugin;\nworld plugin { include wasmilter:policy/full-plugin@1.0.0; }";
+        fs::write(folder.path().join("wit/world.wit"), world).unwrap();
+        let built = project.build(&()).unwrap();
+        assert_eq!(built.component.imports.len(), 13, "{:?}", built.component.imports);
+        assert_eq!(
+            built.component.exports,
+            ["lifecycle", "message-policy", "on-connect", "on-helo", "on-mail", "on-rcpt"]
+        );
+    }
+
+    #[test]
+    fn a_new_project_in_typescript_builds_and_its_types_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Project::create("subject-filter", LanguageName::Ts, folder.path()).unwrap();
+        let built = project.build(&()).unwrap();
+        assert_eq!(built.component.imports, ["headers", "log"]);
+        assert_eq!(built.component.exports, ["lifecycle", "message-policy"]);
+
+        let source = folder.path().join("policy.ts");
+        let wrong = fs::read_to_string(&source).unwrap().replace("message.subject", "message.subjekt");
+        fs::write(&source, wrong).unwrap();
+        let error = project.build(&()).unwrap_err().to_string();
+        assert!(error.contains("policy.ts(") && error.contains("'subjekt' does not exist"), "{error}");
+    }
 
     #[test]
     fn lines_of_the_bundle_are_found_in_the_sources() {

@@ -48,3 +48,26 @@ impl Language for Python {
         Ok(Artefact::Component(build.read(&component)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LanguageName;
+    use std::fs;
+
+    #[test]
+    fn a_new_project_builds_and_imports_its_world_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Project::create("subject-filter", LanguageName::Python, folder.path()).unwrap();
+        let built = project.build(&()).unwrap();
+        assert_eq!(built.component.imports, ["headers", "log"]);
+        assert_eq!(built.component.exports, ["lifecycle", "message-policy"]);
+        assert_eq!(built.component.grants_needed, ["headers"]);
+
+        // What Python says reaches the author, with its line.
+        let source = folder.path().join("policy.py");
+        fs::write(&source, fs::read_to_string(&source).unwrap() + "\nnonsense\n").unwrap();
+        let error = project.build(&()).unwrap_err().to_string();
+        assert!(error.contains("NameError") && error.contains("policy.py"), "{error}");
+    }
+}
