@@ -30,7 +30,7 @@ mod version;
 mod workshop;
 
 pub use component::{Component, Inspection, LoadError};
-pub use outside::Outside;
+pub use outside::{Clock, Outside};
 pub use plugin::{Plugin, StartedFrom};
 pub use prepare::{PrepareError, Problem};
 pub use sandbox::{Sandbox, SandboxError, SandboxSettings};

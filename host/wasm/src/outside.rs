@@ -1,6 +1,6 @@
 //! What lies outside of the sandbox and is reached through capabilities.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 use wasmilter_message::{
     deadline::Deadline,
     dns::{Dns, DnsError, MailExchanger},
@@ -9,7 +9,7 @@ use wasmilter_message::{
     store::{Store, StoreError},
 };
 
-/// What stands behind the interfaces `services`, `dns` and `store`. Which of it a stage reaches is up to its grants.
+/// What stands behind the interfaces `services`, `dns`, `store` and `clock`. Which of it a stage reaches is up to its grants.
 #[derive(Clone)]
 pub struct Outside {
     /// Named network services.
@@ -18,13 +18,23 @@ pub struct Outside {
     pub dns: Arc<dyn Dns>,
     /// The key-value store.
     pub store: Arc<dyn Store>,
+    /// The time of day; a test may have its own.
+    pub clock: Clock,
 }
 
+/// Tells the time of day.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
 impl Outside {
-    /// Nothing is there: every service is denied, every name fails, the store is unavailable.
+    /// Nothing is there but the system's clock: every service is denied, every name fails, the store is unavailable.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { services: Arc::new(Nothing), dns: Arc::new(Nothing), store: Arc::new(Nothing) }
+        Self {
+            services: Arc::new(Nothing),
+            dns: Arc::new(Nothing),
+            store: Arc::new(Nothing),
+            clock: Arc::new(SystemTime::now),
+        }
     }
 }
 

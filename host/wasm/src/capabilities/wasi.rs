@@ -4,14 +4,14 @@
 //! Without the grant `random` their randomness is a fixed sequence, which is enough to seed a hash table; without
 //! `clock` the time of day stands still at 1970. The monotonic clock runs: sleeping needs it.
 
-use crate::{call::Call, failure::one_line, stage::Stage};
+use crate::{call::Call, failure::one_line, outside::Clock, stage::Stage};
 use bytes::Bytes;
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{
@@ -69,9 +69,8 @@ impl Wasi {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
-        if !stage.grants.clock {
-            builder.wall_clock(StoppedClock);
-        }
+        let wall_clock = WallClock { shown: stage.grants.clock.then(|| Arc::clone(&stage.outside.clock)) };
+        builder.wall_clock(wall_clock);
         if !stage.grants.random {
             builder
                 .secure_random(Deterministic::new(SEED.to_vec()))
@@ -100,15 +99,19 @@ impl WasiView for Call {
     }
 }
 
-struct StoppedClock;
+struct WallClock {
+    /// None: the clock stands still.
+    shown: Option<Clock>,
+}
 
-impl HostWallClock for StoppedClock {
+impl HostWallClock for WallClock {
     fn resolution(&self) -> Duration {
-        Duration::from_secs(1)
+        if self.shown.is_some() { Duration::from_nanos(1) } else { Duration::from_secs(1) }
     }
 
     fn now(&self) -> Duration {
-        Duration::ZERO
+        let since_1970 = |clock: &Clock| clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.shown.as_ref().map(since_1970).unwrap_or_default()
     }
 }
 
