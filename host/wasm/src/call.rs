@@ -1,8 +1,20 @@
 //! What the host keeps for one instance while it is called: the message at hand, what was used, what is open.
 
-use crate::{capabilities::wasi::Wasi, failure::Stop, limiter::MemoryLimiter, stage::Stage};
+use crate::{
+    capabilities::wasi::Wasi,
+    failure::Stop,
+    limiter::MemoryLimiter,
+    meter::Meter,
+    stage::{Limits, Stage},
+};
 use bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
 use wasmilter_message::{
     body::BodyWriter,
     deadline::Deadline,
@@ -17,7 +29,11 @@ pub(crate) struct Call {
     pub(crate) phase: Phase,
     pub(crate) message: Arc<ParsedMessage>,
     pub(crate) deadline: Deadline,
+    /// Processor time of a message's call; None when only the clock on the wall counts.
+    pub(crate) meter: Option<Meter>,
     pub(crate) usage: Usage,
+    /// Shared with the streams that the guest prints to.
+    pub(crate) written: Arc<Written>,
     /// By id; None once it was taken for the decision.
     pub(crate) blobs: Vec<Blob>,
     pub(crate) streams: BTreeMap<u32, Box<dyn Connection>>,
@@ -45,11 +61,40 @@ pub(crate) enum Phase {
 pub(crate) struct Usage {
     pub(crate) host_calls: u64,
     pub(crate) output_bytes: u64,
-    pub(crate) log_lines: u32,
     pub(crate) service_bytes: u64,
     pub(crate) streams_opened: u32,
     pub(crate) dns_queries: u32,
     pub(crate) store_calls: u32,
+}
+
+/// What a call has written to the log, by `log` and by what it printed.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    lines: AtomicU32,
+    bytes: AtomicUsize,
+}
+
+impl Written {
+    fn reset(&self) {
+        self.lines.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a line.
+    ///
+    /// # Errors
+    /// The limit, when the line must not be written.
+    pub(crate) fn line(&self, line: &str, limits: &Limits) -> Result<(), Stop> {
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if lines > limits.log_lines {
+            return Err(Stop::Limit { what: "lines to the log", limit: u64::from(limits.log_lines) });
+        }
+        let bytes = self.bytes.fetch_add(line.len(), Ordering::Relaxed).saturating_add(line.len());
+        if bytes > limits.log_bytes {
+            return Err(Stop::Limit { what: "bytes to the log", limit: limits.log_bytes as u64 });
+        }
+        Ok(())
+    }
 }
 
 /// Content that the guest is writing.
@@ -70,7 +115,9 @@ impl Call {
             phase,
             message: Arc::new(ParsedMessage::without_content(Transaction::default())),
             deadline,
+            meter: None,
             usage: Usage::default(),
+            written: Arc::default(),
             blobs: Vec::new(),
             streams: BTreeMap::new(),
             memory,
@@ -79,15 +126,14 @@ impl Call {
     }
 
     /// Makes ready for a message: nothing of an earlier one is left.
-    pub(crate) fn begin(&mut self, message: Arc<ParsedMessage>, deadline: Deadline) {
+    pub(crate) fn begin(&mut self, message: Arc<ParsedMessage>, deadline: Deadline, meter: Meter) {
         self.phase = Phase::Judge;
+        self.meter = Some(meter);
         self.message = message;
         self.deadline = deadline;
         self.usage = Usage::default();
         self.memory.forget();
-        if let Some(wasi) = &self.wasi {
-            wasi.begin();
-        }
+        self.written.reset();
     }
 
     /// Lets go of everything that belonged to the message.
@@ -127,6 +173,18 @@ impl Call {
         Err(Stop::Limit { what: "calls of the host", limit })
     }
 
+    /// Whether the guest has computed for longer than it may.
+    ///
+    /// # Errors
+    /// The limit.
+    fn within_cpu(&self) -> Result<(), Stop> {
+        let limit = self.stage.limits.cpu;
+        match &self.meter {
+            Some(meter) if meter.spent() > limit => Err(Stop::Cpu { limit }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether an import was called while the guest was configured.
     pub(crate) fn touched(&self) -> bool {
         self.phase == Phase::Configure { touched: true }
@@ -152,5 +210,6 @@ fn on_tick(store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline>
         return Err(Stop::Expired.into());
     }
     store.data().within_calls()?;
+    store.data().within_cpu()?;
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
 }

@@ -46,9 +46,9 @@ pub struct Inspection {
     pub info: PluginInfo,
     /// Which hooks it exports, and which parts of the message it can look at.
     pub phases: Needs,
-    /// Exported interfaces.
+    /// Exported interfaces of ours; what a language's runtime exports for itself is not called.
     pub exports: Vec<String>,
-    /// Imported interfaces.
+    /// Imported interfaces that have functions.
     pub imports: Vec<String>,
     /// Grants without which it is refused, by its imports; `text or attachments` where one of several will do.
     pub needs_grants: Vec<String>,
@@ -201,6 +201,9 @@ async fn load(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> Result<Component, 
         let missing = "message-policy or any of on-connect, on-helo, on-mail, on-rcpt";
         return Err(LoadError::NotAPlugin { name: name.to_owned(), missing });
     }
+    let exports = exports.into_iter().filter(|export| version::interface(export).is_some()).collect();
+    let types = |import: &String| capabilities::is(import, "types") || capabilities::is(import, "hook-types");
+    let imports = imports.into_iter().filter(|import| !types(import)).collect();
     let needs_grants = needs.iter().map(|any| any.join(" or ")).collect();
     let size = bytes.len() as u64;
     let inspection =

@@ -1,6 +1,6 @@
 //! From what wasmtime reports to the one kind of failure that it is.
 
-use crate::limiter::MemoryLimiter;
+use crate::limiter::{MemoryLimiter, TABLE_ENTRIES};
 use wasmilter_message::failure::{Cause, Failure};
 use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 
@@ -13,6 +13,12 @@ pub(crate) enum Stop {
     /// The deadline passed while the guest ran.
     #[error("deadline passed")]
     Expired,
+    /// The guest computed too long.
+    #[error("computed for more than {} ms", .limit.as_millis())]
+    Cpu {
+        /// How long it may.
+        limit: std::time::Duration,
+    },
     /// A limit of the stage.
     #[error("limit passed: {what}, at most {limit}")]
     Limit {
@@ -42,6 +48,7 @@ pub(crate) fn classify(error: &wasmtime::Error, memory: &MemoryLimiter) -> Failu
     if let Some(stop) = error.downcast_ref::<Stop>() {
         let cause = match stop {
             Stop::Expired => Cause::Timeout,
+            Stop::Cpu { .. } => Cause::Cpu,
             Stop::Limit { .. } => Cause::Limit,
             Stop::Store(_) => Cause::Store,
             Stop::Ungranted { .. } => Cause::Refused,
@@ -58,6 +65,9 @@ pub(crate) fn classify(error: &wasmtime::Error, memory: &MemoryLimiter) -> Failu
     if let Some(wanted) = memory.denied() {
         let limit = memory.limit();
         return Failure::new(Cause::Memory, format!("wanted {wanted} bytes of memory, at most {limit}"));
+    }
+    if memory.tables_denied() {
+        return Failure::new(Cause::Limit, format!("limit passed: entries of a table, at most {TABLE_ENTRIES}"));
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return Failure::new(Cause::Trap, one_line(&trap.to_string()));
@@ -94,6 +104,7 @@ mod tests {
     #[test]
     fn each_error_has_its_cause() {
         assert_eq!(cause(Stop::Expired), Cause::Timeout);
+        assert_eq!(cause(Stop::Cpu { limit: std::time::Duration::ZERO }), Cause::Cpu);
         assert_eq!(cause(Stop::Limit { what: "x", limit: 1 }), Cause::Limit);
         assert_eq!(cause(Stop::Ungranted { what: "x", grant: "y" }), Cause::Refused);
         assert_eq!(cause(Stop::Misuse("x".to_owned())), Cause::Trap);

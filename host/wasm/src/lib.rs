@@ -19,6 +19,7 @@ mod component;
 mod convert;
 mod failure;
 mod limiter;
+mod meter;
 mod outside;
 mod plugin;
 mod prepare;

@@ -15,16 +15,22 @@ pub(crate) struct MemoryLimiter {
     limit: u64,
     used: u64,
     denied: Option<u64>,
+    tables_denied: bool,
 }
 
 impl MemoryLimiter {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, used: 0, denied: None }
+        Self { limit, used: 0, denied: None, tables_denied: false }
     }
 
     /// What the guest wanted in all when it was refused, in bytes.
     pub(crate) fn denied(&self) -> Option<u64> {
         self.denied
+    }
+
+    /// Whether the guest was refused a larger table.
+    pub(crate) fn tables_denied(&self) -> bool {
+        self.tables_denied
     }
 
     /// The limit in bytes.
@@ -40,6 +46,7 @@ impl MemoryLimiter {
     /// Forgets an earlier refusal, for the next call of a reused instance.
     pub(crate) fn forget(&mut self) {
         self.denied = None;
+        self.tables_denied = false;
     }
 }
 
@@ -59,7 +66,9 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ENTRIES)
+        let granted = desired <= TABLE_ENTRIES;
+        self.tables_denied |= !granted;
+        Ok(granted)
     }
 
     fn instances(&self) -> usize {

@@ -8,13 +8,18 @@ use crate::{
     call::{self, Call, Phase},
     capabilities, convert,
     failure::{Stop, classify},
+    meter::Meter,
+    prepare::CONFIGURE,
     sandbox::Sandbox,
     stage::{Isolation, Stage},
 };
 use serde::Serialize;
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::OwnedSemaphorePermit;
 use wasmilter_message::{
@@ -30,6 +35,10 @@ use wasmtime::{
     component::{Instance, InstancePre},
 };
 
+/// How many instances are configured ahead of time where no snapshot can be taken. They take memory, and are used up one by
+/// message; more help only against longer bursts.
+const AHEAD: usize = 8;
+
 /// A component, configured for one stage. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugin(Arc<Prepared>);
@@ -40,7 +49,10 @@ pub struct Plugin(Arc<Prepared>);
 pub enum StartedFrom {
     /// Fresh, from the memory that `configure` left.
     Snapshot,
-    /// Fresh, and configured for every message: a snapshot could not be taken.
+    /// Fresh, and configured ahead of time for this one message: a snapshot could not be taken. When messages come faster
+    /// than instances are configured, one is configured while its message waits.
+    Prepared,
+    /// Fresh, and configured while the message waits: neither a snapshot could be taken nor an instance be configured ahead.
     Plain,
     /// Reused (`isolation = "worker"`).
     Worker,
@@ -52,8 +64,20 @@ impl StartedFrom {
     pub fn name(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
+            Self::Prepared => "prepared",
             Self::Plain => "plain",
             Self::Worker => "worker",
+        }
+    }
+
+    /// What it means, for people.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Snapshot => "every message from a snapshot, taken after the plugin was configured",
+            Self::Prepared => "every message in an instance of its own, configured ahead of time",
+            Self::Plain => "every message in an instance of its own, configured while the message waits",
+            Self::Worker => "messages one after the other in instances that are used again",
         }
     }
 }
@@ -68,8 +92,13 @@ pub(crate) struct Prepared {
     pub(crate) exports: Exports,
     pub(crate) isolation: Isolation,
     pub(crate) started_from: StartedFrom,
-    /// Instances that wait for their next message; with [`Isolation::Worker`] only.
+    /// Why there is no snapshot.
+    pub(crate) no_snapshot: Option<String>,
+    /// Instances that wait for a message: their next one with [`Isolation::Worker`], their only one with
+    /// [`StartedFrom::Prepared`]; none otherwise.
     pub(crate) idle: Mutex<Vec<Waiting>>,
+    /// Whether instances are being configured ahead.
+    pub(crate) preparing: AtomicBool,
 }
 
 /// What a new instance needs before it can judge.
@@ -97,7 +126,7 @@ pub(crate) struct Worker {
     judged: u32,
 }
 
-/// A worker between two messages, and the room that it takes.
+/// An instance that waits for a message, and the room that it takes.
 pub(crate) struct Waiting {
     worker: Worker,
     _room: OwnedSemaphorePermit,
@@ -122,6 +151,18 @@ impl Plugin {
     #[must_use]
     pub fn started_from(&self) -> StartedFrom {
         self.0.started_from
+    }
+
+    /// Why no snapshot could be taken; None when there is one.
+    #[must_use]
+    pub fn no_snapshot(&self) -> Option<&str> {
+        self.0.no_snapshot.as_deref()
+    }
+
+    /// How many instances wait for a message: configured ahead of time, or used before (`isolation = "worker"`).
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -174,7 +215,7 @@ impl Prepared {
     /// Bounded twice: the clock ends a guest that computes past the deadline, even where timers are late; the timer
     /// ends one that waits for the host. A future that is dropped takes its instance with it.
     async fn ask(
-        &self,
+        self: &Arc<Self>,
         question: Question,
         message: Arc<ParsedMessage>,
         deadline: Deadline,
@@ -183,16 +224,17 @@ impl Prepared {
             return Err(Failure::new(Cause::Deadline, "the deadline passed before the plugin was called"));
         }
         let _slot = self.sandbox.enter()?;
-        let call = async {
-            let mut worker = match self.waiting() {
+        let meter = Meter::default();
+        let call = meter.measure(async {
+            let mut worker = match self.take_waiting() {
                 Some(worker) => worker,
-                None => self.start(deadline).await?,
+                None => self.start(deadline, Some(&meter)).await?,
             };
-            worker.store.data_mut().begin(message, deadline);
+            worker.store.data_mut().begin(message, deadline, meter.clone());
             let answer = self.put(question, &mut worker).await?;
             worker.store.data_mut().end();
             Ok((answer, worker))
-        };
+        });
         let (answer, worker) = match tokio::time::timeout_at(deadline.instant().into(), call).await {
             Ok(outcome) => outcome?,
             Err(_) => return Err(Failure::new(Cause::Timeout, Stop::Expired.to_string())),
@@ -201,18 +243,56 @@ impl Prepared {
         Ok(answer)
     }
 
-    /// A worker that waits for a message.
-    fn waiting(&self) -> Option<Worker> {
-        if self.isolation == Isolation::Message {
-            return None;
+    /// An instance that waits for a message, which now has it alone.
+    fn take_waiting(self: &Arc<Self>) -> Option<Worker> {
+        let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        self.prepare_more();
+        taken.map(|waiting| waiting.worker)
+    }
+
+    /// Has instances configured for the messages to come, one after the other, beside whatever this thread does.
+    fn prepare_more(self: &Arc<Self>) {
+        if self.started_from != StartedFrom::Prepared || self.preparing.swap(true, Ordering::AcqRel) {
+            return;
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop().map(|waiting| waiting.worker)
+        let preparing = Preparing(Arc::downgrade(self));
+        tokio::spawn(async move {
+            // Nobody may want the plugin any more by the time an instance is ready.
+            while let Some(plugin) = preparing.0.upgrade()
+                && plugin.prepare_one().await
+            {}
+        });
+    }
+
+    /// Configures an instance ahead of time. False when enough wait, there is no room, or it can not be done; the next
+    /// message then starts its own instance, and says why it can not.
+    pub(crate) async fn prepare_one(&self) -> bool {
+        if self.idle.lock().unwrap_or_else(PoisonError::into_inner).len() >= AHEAD {
+            return false;
+        }
+        let Some(room) = self.sandbox.room_to_wait() else { return false };
+        let _running = self.sandbox.run_clock();
+        let deadline = Deadline::after(CONFIGURE);
+        match tokio::time::timeout_at(deadline.instant().into(), self.start(deadline, None)).await {
+            Ok(Ok(worker)) => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { worker, _room: room });
+                true
+            }
+            Ok(Err(failure)) => {
+                tracing::warn!(stage = &*self.stage.name, %failure, "no instance could be configured ahead of time");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(stage = &*self.stage.name, "configuring an instance ahead of time took too long");
+                false
+            }
+        }
     }
 
     /// A new instance, configured.
-    async fn start(&self, deadline: Deadline) -> Result<Worker, Failure> {
-        let call = Call::new(Arc::clone(&self.stage), Phase::Configure { touched: false }, deadline);
+    async fn start(&self, deadline: Deadline, meter: Option<&Meter>) -> Result<Worker, Failure> {
+        let mut call = Call::new(Arc::clone(&self.stage), Phase::Configure { touched: false }, deadline);
+        call.meter = meter.cloned();
         let mut store = call::store(self.sandbox.engine(), call);
         let started = async {
             let instance = self.pre.instantiate_async(&mut store).await?;
@@ -253,6 +333,17 @@ impl Prepared {
         {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(Waiting { worker, _room: room });
+        }
+    }
+}
+
+/// Instances are being configured ahead, until this is dropped.
+struct Preparing(Weak<Prepared>);
+
+impl Drop for Preparing {
+    fn drop(&mut self) {
+        if let Some(plugin) = self.0.upgrade() {
+            plugin.preparing.store(false, Ordering::Release);
         }
     }
 }

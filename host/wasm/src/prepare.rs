@@ -14,12 +14,18 @@ use crate::{
     workshop,
 };
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
 use wasmilter_message::{deadline::Deadline, failure::Failure, grants::Grants};
 use wasmtime::component::{InstancePre, Linker};
 
 /// How long `configure` may take. Only once for every start of the host or change of the configuration.
 pub(crate) const CONFIGURE: Duration = Duration::from_secs(60);
+
+/// How long loading may take for instances that are configured ahead; the rest follow with the messages.
+const FILL: Duration = Duration::from_millis(200);
 
 /// Why a component can not be used by a stage.
 #[derive(Debug, thiserror::Error)]
@@ -128,17 +134,17 @@ async fn prepare(
         Snapshot::Taken(wasm) => start_once(sandbox, &linker, &stage, &wasm).await,
         Snapshot::Impossible(reason) => Err(reason),
     };
-    let (image, pre) = match started {
-        Ok(pre) => (Image::Configured, pre),
+    let (image, pre, no_snapshot) = match started {
+        Ok(pre) => (Image::Configured, pre, None),
         Err(reason) => {
-            tracing::info!(stage = &*stage.name, reason, "no snapshot; the plugin is configured for every instance");
-            (Image::Plain { config }, linker.instantiate_pre(component.compiled()).map_err(PrepareError::link)?)
+            let pre = linker.instantiate_pre(component.compiled()).map_err(PrepareError::link)?;
+            (Image::Plain { config }, pre, Some(reason))
         }
     };
     let started_from = match (&isolation, &image) {
         (Isolation::Worker { .. }, _) => StartedFrom::Worker,
         (Isolation::Message, Image::Configured) => StartedFrom::Snapshot,
-        (Isolation::Message, Image::Plain { .. }) => StartedFrom::Plain,
+        (Isolation::Message, Image::Plain { .. }) => StartedFrom::Prepared,
     };
 
     let inspection = component.inspection();
@@ -147,7 +153,7 @@ async fn prepare(
     // Who was granted something may change it without ever reading it.
     needs.body = needs.message && stage.grants.content();
     needs.headers = needs.body || needs.message && stage.grants.headers;
-    Ok(Plugin::new(Prepared {
+    let mut prepared = Prepared {
         sandbox: sandbox.clone(),
         info: inspection.info.clone(),
         needs,
@@ -157,8 +163,24 @@ async fn prepare(
         exports,
         isolation,
         started_from,
+        no_snapshot,
         idle: std::sync::Mutex::default(),
-    }))
+        preparing: AtomicBool::new(false),
+    };
+    if started_from == StartedFrom::Prepared && !fill(&prepared).await {
+        prepared.started_from = StartedFrom::Plain;
+    }
+    Ok(Plugin::new(prepared))
+}
+
+/// Configures the first instances ahead of time. False when not even one could be.
+async fn fill(prepared: &Prepared) -> bool {
+    let start = Instant::now();
+    if !prepared.prepare_one().await {
+        return false;
+    }
+    while start.elapsed() < FILL && prepared.prepare_one().await {}
+    true
 }
 
 /// Compiles the snapshot and starts one instance of it, so that a snapshot that does not start is noticed now: some

@@ -1,7 +1,7 @@
 //! What a stage asks of the sandbox.
 
 use crate::{call::Usage, outside::Outside};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use wasmilter_message::{body::BodyStore, grants::Grants};
 
 /// How a component is to be used by one stage.
@@ -19,9 +19,12 @@ pub struct StageSettings {
     pub isolation: Isolation,
 }
 
-/// What one call of a plugin may use of the host. Passing a limit fails the call with `memory` or `limit`.
+/// What one call of a plugin may use of the host. Passing a limit fails the call with `cpu`, `memory` or `limit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Processor time of one call: of the guest, of the host's functions that it calls on its thread, and of `configure` where it
+    /// runs for the message. Looked at every millisecond.
+    pub cpu: Duration,
     /// Linear memory in bytes, all of an instance's memories together. At most `SandboxSettings::memory_max`.
     pub memory: u64,
     /// Bytes that the plugin hands over in one piece: arguments of one call of the host, and the whole decision with its
@@ -31,8 +34,10 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Calls of imported functions.
     pub host_calls: u64,
-    /// Lines to the log.
+    /// Lines to the log, those that it prints included. A line above 300 bytes is cut.
     pub log_lines: u32,
+    /// Bytes to the log, as they are written there.
+    pub log_bytes: usize,
     /// Edits in one decision.
     pub edits: usize,
     /// Facts in one decision.
@@ -52,12 +57,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            cpu: Duration::from_secs(10),
             memory: 64 << 20,
             inline_bytes: 8 << 20,
             output_bytes: 256 << 20,
             // A message of 100 MB read by kilobytes needs 100 000.
             host_calls: 1_000_000,
             log_lines: 100,
+            log_bytes: 16 << 10,
             edits: wasmilter_message::apply::MAX_EDITS,
             facts: 100,
             fact_bytes: 64 << 10,

@@ -1,20 +1,13 @@
 //! `log`: the host's log, target `plugin`, every line with stage and message.
 
-use crate::{
-    bindings::wasmilter::policy::log,
-    call::Call,
-    failure::{Stop, one_line},
-};
+use crate::{bindings::wasmilter::policy::log, call::Call, failure::one_line};
 
 impl log::Host for Call {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.charge()?;
-        let limit = self.stage.limits.log_lines;
-        self.usage.log_lines = self.usage.log_lines.saturating_add(1);
-        if self.usage.log_lines > limit {
-            return Err(Stop::Limit { what: "lines to the log", limit: u64::from(limit) }.into());
-        }
-        let (stage, id, text) = (&*self.stage.name, &*self.message.id, one_line(&message));
+        let text = one_line(&message);
+        self.written.line(&text, &self.stage.limits)?;
+        let (stage, id) = (&*self.stage.name, &*self.message.id);
         match level {
             log::Level::Error => tracing::error!(target: "plugin", stage, message_id = id, "{text}"),
             log::Level::Warn => tracing::warn!(target: "plugin", stage, message_id = id, "{text}"),

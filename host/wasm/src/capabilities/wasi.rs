@@ -4,13 +4,15 @@
 //! Without the grant `random` their randomness is a fixed sequence, which is enough to seed a hash table; without
 //! `clock` the time of day stands still at 1970. The monotonic clock runs: sleeping needs it.
 
-use crate::{call::Call, failure::one_line, outside::Clock, stage::Stage};
+use crate::{
+    call::{Call, Written},
+    failure::one_line,
+    outside::Clock,
+    stage::Stage,
+};
 use bytes::Bytes;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use wasmtime::component::{Linker, ResourceTable};
@@ -55,16 +57,15 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
-    printed: Arc<AtomicU32>,
 }
 
 impl Wasi {
-    fn new(stage: &Arc<Stage>) -> Self {
+    fn new(stage: &Arc<Stage>, written: &Arc<Written>) -> Self {
         let mut builder = WasiCtx::builder();
-        let printed = Arc::new(AtomicU32::new(0));
+        let printed = Printed { stage: Arc::clone(stage), written: Arc::clone(written) };
         builder
-            .stdout(Printed { stage: Arc::clone(stage), lines: Arc::clone(&printed) })
-            .stderr(Printed { stage: Arc::clone(stage), lines: Arc::clone(&printed) })
+            .stdout(printed.clone())
+            .stderr(printed)
             .max_random_size(RANDOM_AT_ONCE)
             .allow_tcp(false)
             .allow_udp(false)
@@ -79,12 +80,7 @@ impl Wasi {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        Self { context: builder.build(), table, printed }
-    }
-
-    /// Makes ready for the next message of a reused instance.
-    pub(crate) fn begin(&self) {
-        self.printed.store(0, Ordering::Relaxed);
+        Self { context: builder.build(), table }
     }
 }
 
@@ -94,7 +90,7 @@ impl WasiView for Call {
         // This can not fail here; a guest that calls too often is ended at the next tick (`Call::within_calls`). In
         // `describe`, runtimes may start.
         drop(self.charge());
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.stage)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.stage, &self.written)));
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
     }
 }
@@ -119,7 +115,7 @@ impl HostWallClock for WallClock {
 #[derive(Clone)]
 struct Printed {
     stage: Arc<Stage>,
-    lines: Arc<AtomicU32>,
+    written: Arc<Written>,
 }
 
 impl IsTerminal for Printed {
@@ -147,10 +143,10 @@ impl Pollable for Printed {
 impl OutputStream for Printed {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            if self.lines.fetch_add(1, Ordering::Relaxed) >= self.stage.limits.log_lines {
+            let text = one_line(&String::from_utf8_lossy(line));
+            if self.written.line(&text, &self.stage.limits).is_err() {
                 break;
             }
-            let text = one_line(&String::from_utf8_lossy(line));
             tracing::info!(target: "plugin", stage = &*self.stage.name, "{text}");
         }
         Ok(())

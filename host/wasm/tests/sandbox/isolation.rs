@@ -2,9 +2,9 @@
 
 use crate::support::{decide, guest, message, plugin, sandbox, stage};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::time::Duration;
 use wasmilter_message::{decision::Decision, facts::Value as Fact};
-use wasmilter_wasm::{Isolation, Outside, PrepareError, Sandbox, StartedFrom};
+use wasmilter_wasm::{Isolation, Outside, PrepareError, Sandbox, SandboxSettings, StartedFrom};
 
 fn number(decision: &Decision, name: &str) -> f64 {
     match decision.facts.iter().find(|fact| fact.name == name).map(|fact| &fact.value) {
@@ -90,14 +90,86 @@ async fn two_calls_never_share_a_worker() {
 async fn a_configure_that_calls_the_host_is_repeated_for_every_message() {
     let sandbox = sandbox();
     let plugin = configured(&sandbox, &json!({"call": true})).unwrap();
-    assert_eq!(plugin.started_from(), StartedFrom::Plain);
+    assert_eq!(plugin.started_from(), StartedFrom::Prepared);
+    assert!(plugin.no_snapshot().unwrap().contains("called an import"));
     for _ in 0..2 {
         let decision = decide(&plugin, message("good")).await.unwrap();
         assert!((number(&decision, "configured") - 1.0).abs() < f64::EPSILON);
     }
     let plugin = configured(&sandbox, &json!({})).unwrap();
-    assert_eq!(plugin.started_from(), StartedFrom::Snapshot);
+    assert_eq!((plugin.started_from(), plugin.no_snapshot()), (StartedFrom::Snapshot, None));
     assert!((number(&decide(&plugin, message("good")).await.unwrap(), "configured") - 1.0).abs() < f64::EPSILON);
+}
+
+/// Waits until so many instances wait.
+async fn waiting(plugin: &wasmilter_wasm::Plugin, count: usize) {
+    let filled = async {
+        while plugin.waiting() != count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(20), filled).await;
+    assert!(outcome.is_ok(), "{} instances wait, not {count}", plugin.waiting());
+}
+
+#[tokio::test]
+async fn instances_that_are_configured_ahead_are_used_once_and_replaced() {
+    let sandbox = sandbox();
+    let plugin = plugin(&sandbox, "leaky", &json!({"numbers": [1, 2, 39], "call": true}));
+    assert_eq!(plugin.started_from(), StartedFrom::Prepared);
+    assert!((1..=8).contains(&plugin.waiting()), "{} wait after loading", plugin.waiting());
+    for round in 0..30 {
+        // More at a time than are ready: those that come too late start their own.
+        let subject = move |number: u32| if (number + round) % 7 == 0 { "bad" } else { "good" };
+        let calls = (0..12).map(|number| {
+            let plugin = plugin.clone();
+            async move { (subject(number), decide(&plugin, message(subject(number))).await) }
+        });
+        for call in calls.map(tokio::spawn).collect::<Vec<_>>() {
+            let (subject, decision) = call.await.unwrap();
+            assert_eq!(subject == "good", decision.is_ok(), "{decision:?}");
+            if let Ok(decision) = decision {
+                assert!((number(&decision, "sum") - 42.0).abs() < f64::EPSILON);
+                assert!((number(&decision, "count") - 1.0).abs() < f64::EPSILON, "another message left something");
+            }
+        }
+        if round % 10 == 0 {
+            waiting(&plugin, 8).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn configuring_ahead_takes_nothing_from_a_message() {
+    let sandbox = sandbox();
+    let mut settings = stage(&json!({"call": true, "spin": 300_000_000}));
+    // Longer than a message may compute: only an instance that is ready can judge one.
+    settings.limits.cpu = Duration::from_millis(20);
+    let plugin = sandbox.prepare(&guest(&sandbox, "leaky"), settings, &Outside::nothing()).unwrap();
+    assert_eq!(plugin.started_from(), StartedFrom::Prepared);
+    assert_eq!(plugin.waiting(), 1, "one more would have taken too long");
+    decide(&plugin, message("good")).await.unwrap();
+    let failure = decide(&plugin, message("good")).await.unwrap_err();
+    assert_eq!(failure.cause, wasmilter_message::failure::Cause::Cpu, "{failure}");
+    waiting(&plugin, 1).await;
+    decide(&plugin, message("good")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_gone_leaves_no_instance_behind() {
+    let sandbox = wasmilter_wasm::Sandbox::new(&SandboxSettings { slots: 8, ..crate::support::settings() }).unwrap();
+    for _ in 0..5 {
+        let plugin = plugin(&sandbox, "leaky", &json!({"call": true}));
+        // All the room there is; the next plugin finds it free again.
+        waiting(&plugin, 8).await;
+        decide(&plugin, message("good")).await.unwrap();
+        waiting(&plugin, 8).await;
+    }
+    let (first, second) =
+        (plugin(&sandbox, "leaky", &json!({"call": true})), { plugin(&sandbox, "leaky", &json!({"call": true})) });
+    waiting(&first, 8).await;
+    assert_eq!((second.started_from(), second.waiting()), (StartedFrom::Plain, 0));
+    decide(&second, message("good")).await.unwrap();
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Limits, obeyed and violated. Every violation happens beside a neighbour in the same plugin, and is followed by a good
 //! message: neither may notice.
 
-use crate::support::{decide, decide_within, guest, message, plugin, sandbox, stage};
+use crate::support::{
+    decide, decide_within, encoded, guest, join_all, message, parsed, plugin, sandbox, stage, worked,
+};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::{io, sync::Arc, time::Duration};
@@ -90,15 +92,51 @@ async fn edits_and_content() {
 }
 
 #[tokio::test]
-async fn log_lines() {
-    becomes("chatty", json!({"lines": 100, "length": 10_000}), None).await;
-    becomes("chatty", json!({"lines": 101}), Some(Cause::Limit)).await;
+async fn log_lines_and_bytes() {
+    becomes("chatty", json!({"lines": 100, "length": 100}), None).await;
+    becomes("chatty", json!({"lines": 101, "length": 100}), Some(Cause::Limit)).await;
+    // A line has an LF, which becomes a space.
+    let limits = Limits { log_bytes: 101 * 20, ..Limits::default() };
+    becomes_with("chatty", json!({"lines": 20, "length": 100}), limits, None).await;
+    becomes_with("chatty", json!({"lines": 21, "length": 100}), limits, Some(Cause::Limit)).await;
+    // Lines are cut before they count.
+    becomes("chatty", json!({"lines": 50, "length": 100_000}), None).await;
+    becomes("chatty", json!({"lines": 60, "length": 100_000}), Some(Cause::Limit)).await;
 }
 
 #[tokio::test]
 async fn calls_of_the_host() {
+    // The subject is read once.
+    let limits = Limits { host_calls: 21, ..Limits::default() };
+    becomes_with("chatty", json!({"lines": 20}), limits, None).await;
+    becomes_with("chatty", json!({"lines": 21}), limits, Some(Cause::Limit)).await;
     let limits = Limits { host_calls: 10_000, ..Limits::default() };
     becomes_with("endless-loop", json!({"in": "host"}), limits, Some(Cause::Limit)).await;
+}
+
+#[tokio::test]
+async fn processor_time() {
+    let limits = Limits { cpu: Duration::from_millis(100), ..Limits::default() };
+    becomes_with("endless-loop", json!({}), limits, Some(Cause::Cpu)).await;
+    becomes_with("endless-loop", json!({"in": "host"}), limits, Some(Cause::Cpu)).await;
+    becomes_with("huge-decision", json!({"edits": 100}), limits, None).await;
+}
+
+/// Others on the same thread, and the machine's other work, do not count.
+#[tokio::test]
+async fn only_the_calls_own_processor_time_counts() {
+    let sandbox = sandbox();
+    let limits = Limits { cpu: Duration::from_millis(300), ..Limits::default() };
+    let settings = wasmilter_wasm::StageSettings { limits, ..stage(&json!({})) };
+    let spinning = sandbox.prepare(&guest(&sandbox, "endless-loop"), settings, &Outside::nothing()).unwrap();
+    let before = worked();
+    // One thread, three guests that compute without end: each gets its own 300 ms.
+    let calls = (0..3).map(|_| decide_within(&spinning, message("bad"), Duration::from_secs(60)));
+    for (outcome, _) in join_all(calls).await {
+        assert_eq!(outcome.unwrap_err().cause, Cause::Cpu);
+    }
+    let used = worked() - before;
+    assert!((Duration::from_millis(900)..Duration::from_millis(1200)).contains(&used), "{used:?}");
 }
 
 #[tokio::test]
@@ -222,5 +260,40 @@ fn a_component_with_more_memories_and_tables_than_its_share_is_refused() {
         let component = wat::parse_str(format!("(component (core module $m ({what})) {instances})")).unwrap();
         let outcome = sandbox.load_bytes("greedy", &component);
         assert!(matches!(outcome, Err(LoadError::Invalid { .. })), "{what}: {outcome:?}");
+    }
+}
+
+/// A guest that grows its table by as many entries as the message has header fields named `Grow`, a thousand each, and answers only
+/// when it got them.
+fn table_growing() -> Vec<u8> {
+    encoded(
+        "package test:guest; world guest { import wasmilter:policy/headers@1.0.0; \
+         export wasmilter:policy/lifecycle@1.0.0; export wasmilter:policy/message-policy@1.0.0; }",
+        r#"(module
+          (import "wasmilter:policy/headers@1.0.0" "count" (func $count (param i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (table $t 1 funcref)
+          (data (i32.const 1024) "Grow")
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 32768)
+          (func (export "wasmilter:policy/lifecycle@1.0.0#describe") (result i32) i32.const 8192)
+          (func (export "wasmilter:policy/lifecycle@1.0.0#configure") (param i32 i32) (result i32) i32.const 8192)
+          (func (export "wasmilter:policy/message-policy@1.0.0#decide") (result i32)
+            (if (i32.eq (i32.const -1)
+                (table.grow $t (ref.null func)
+                  (i32.mul (i32.const 1000) (call $count (i32.const 1024) (i32.const 4)))))
+              (then unreachable))
+            (i32.const 8192)))"#,
+    )
+}
+
+#[tokio::test]
+async fn tables() {
+    let sandbox = sandbox();
+    let component = sandbox.load_bytes("table", &table_growing()).unwrap();
+    let plugin = sandbox.prepare(&component, stage(&json!({})), &Outside::nothing()).unwrap();
+    let growing = |times: usize| parsed(&format!("{}\r\n", "Grow: x\r\n".repeat(times)));
+    for (times, expected) in [(0, None), (65, None), (66, Some(Cause::Limit)), (4000, Some(Cause::Limit))] {
+        let outcome = decide(&plugin, growing(times)).await;
+        assert_eq!(outcome.as_ref().err().map(|failure| failure.cause), expected, "{times}: {outcome:?}");
     }
 }

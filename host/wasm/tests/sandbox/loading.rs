@@ -7,7 +7,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use wasmilter_wasm::{LoadError, Outside, Sandbox, SandboxError, SandboxSettings};

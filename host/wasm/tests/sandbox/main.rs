@@ -11,10 +11,13 @@
 )]
 
 mod bundled;
+mod grants;
 mod isolation;
 mod limits;
 mod loading;
+mod outside;
 mod refusals;
 mod runtime;
 mod services;
 mod support;
+mod versions;

@@ -1,7 +1,7 @@
 //! A plugin as a language runtime makes it: it imports WASI, which is there and empty. And what a host call of such a
 //! plugin costs the others on its thread.
 
-use crate::support::{message, parsed, sandbox, stage};
+use crate::support::{encoded, message, parsed, sandbox, stage, worked};
 use serde_json::json;
 use std::{
     sync::Arc,
@@ -15,8 +15,6 @@ use wasmilter_message::{
     policy::Policy,
 };
 use wasmilter_wasm::{Isolation, Limits, Outside, Plugin, Sandbox, StartedFrom};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
 /// What the guest below imports and exports.
 const WORLD: &str = include_str!("runtime.wit");
@@ -26,13 +24,7 @@ const WORLD: &str = include_str!("runtime.wit");
 const GUEST: &str = include_str!("runtime.wat");
 
 fn guest() -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
-    let package = resolve.push_str("runtime.wit", WORLD).unwrap();
-    let world = resolve.select_world(&[package], Some("runtime")).unwrap();
-    let mut module = wat::parse_str(GUEST).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    encoded(WORLD, GUEST)
 }
 
 fn plugin(sandbox: &Sandbox, limits: Limits, isolation: Isolation) -> Plugin {
@@ -115,10 +107,4 @@ async fn decoding_a_big_part_stalls_nobody_on_the_thread() {
     assert_eq!(decision.unwrap().verdict, Verdict::Next);
     drop(big);
     assert!(away < Duration::from_millis(20), "away for {away:?} of {took:?}");
-}
-
-/// Time that this thread has had a processor, which does not depend on what else the machine does.
-fn worked() -> Duration {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
 }

@@ -1,8 +1,10 @@
 //! Guests, messages and stages for the tests of the sandbox.
 
 use std::{
+    future::Future,
     path::PathBuf,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 use wasmilter_message::{
@@ -18,10 +20,18 @@ use wasmilter_message::{
 use wasmilter_wasm::{
     Component, Isolation, Limits, Outside, Plugin, PrepareError, Sandbox, SandboxSettings, StageSettings,
 };
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
-/// A sandbox without a cache.
+/// A sandbox; compiled code is kept from test to test.
 pub(crate) fn sandbox() -> Sandbox {
-    Sandbox::new(&SandboxSettings { slots: 16, ..SandboxSettings::default() }).unwrap()
+    Sandbox::new(&settings()).unwrap()
+}
+
+/// Its settings.
+pub(crate) fn settings() -> SandboxSettings {
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    SandboxSettings { slots: 16, cache: Some(cache), ..SandboxSettings::default() }
 }
 
 /// Where the file of a guest is.
@@ -91,4 +101,37 @@ pub(crate) async fn decide_within(
     let start = Instant::now();
     let decision = plugin.decide(message, Deadline::after(limit)).await;
     (decision, start.elapsed())
+}
+
+/// A component from the text of a module and the world that it implements (the first of `world`), for what no compiler
+/// would make.
+pub(crate) fn encoded(world: &str, module: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
+    let package = resolve.push_str("guest.wit", world).unwrap();
+    let (_, world) = resolve.packages[package].worlds.first().unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    embed_component_metadata(&mut module, &resolve, *world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+/// Time that this thread has had a processor, which does not depend on what else the machine does.
+pub(crate) fn worked() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Drives all of them on this thread, one turn each.
+pub(crate) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in waiting.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                *output = Some(ready);
+            }
+        }
+        if waiting.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, output)| output).collect()
 }

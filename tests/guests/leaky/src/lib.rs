@@ -1,5 +1,6 @@
 //! Remembers what it must not: the fact `count` is how many messages the instance has judged, `sum` what `configure` computed.
-//! Configuration: `{"numbers": [1, 2, 3]}`.
+//! Configuration: `{"numbers": [1, 2, 3], "call": false, "spin": 0}`; with `call` it calls the host while it is configured, which it must not and
+//! which makes a snapshot impossible; `spin` makes that take so many turns of a loop.
 
 use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
 
@@ -7,6 +8,8 @@ use wasmilter_sdk::{Decision, Failure, Info, Message, Policy, Problems};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     numbers: Vec<u32>,
+    call: bool,
+    spin: u32,
 }
 
 pub struct Guest {
@@ -29,6 +32,12 @@ impl Policy for Guest {
     }
 
     fn configure(config: Config) -> Result<Self, Problems> {
+        if config.call {
+            wasmilter_sdk::log::debug("configuring");
+        }
+        for turn in 0..config.spin {
+            std::hint::black_box(turn);
+        }
         Ok(Self { sum: config.numbers.iter().sum() })
     }
 
