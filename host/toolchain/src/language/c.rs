@@ -63,12 +63,21 @@ impl Language for C {
         compile.args(["-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,-z,stack-size=262144"]);
         compile.arg("-o").arg(&module);
         compile.args(sources(build.project().folder())?).arg(Path::new("sdk").join(WORLD));
-        build.run(compile).map_err(|error| match error.to_string().contains("\"wasm-ld") {
-            true => error.context("clang has no linker for WebAssembly: install lld of the same version"),
-            false => error,
-        })?;
+        build.run(compile).map_err(explain)?;
         Ok(Artefact::Module { bytes: build.read(&module)?, wasi: Wasi::None })
     }
+}
+
+/// Adds to what clang says when it is not made for WebAssembly, as Apple's is not, or lacks the linker.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    let said = error.to_string();
+    if said.contains("\"wasm-ld") {
+        return error.context("clang has no linker for WebAssembly: install lld of the same version, or zig");
+    }
+    if said.contains("No available targets are compatible") {
+        return error.context("this clang can not make WebAssembly: install zig, or clang and lld of LLVM");
+    }
+    error
 }
 
 /// An object file with the world in a custom section, which `contract.c` refers to.
@@ -220,6 +229,20 @@ mod tests {
         fs::write(folder.path().join("policy.c"), policy.replace("wm_next()", "wm_accept()")).unwrap();
         let error = project.build(&()).unwrap_err().to_string();
         assert!(error.contains("policy.c") && error.contains("wm_accept"), "{error}");
+    }
+
+    #[test]
+    fn a_clang_that_is_not_made_for_webassembly_is_explained() {
+        let said = |text: &str| format!("{:#}", explain(anyhow!(text.to_owned())));
+        assert!(
+            said("error: unable to execute command: Executable \"wasm-ld-14\" doesn't exist!")
+                .starts_with("clang has no linker")
+        );
+        assert!(
+            said("error: unable to create target: 'No available targets are compatible with triple \"wasm32\"'")
+                .starts_with("this clang can not make WebAssembly")
+        );
+        assert_eq!(said("policy.c:1:1: error: expected identifier"), "policy.c:1:1: error: expected identifier");
     }
 
     #[test]
