@@ -74,13 +74,14 @@ const GRANTS: [(&str, &str); 8] = [
 ];
 
 impl Artefact {
-    /// Makes the component.
-    pub(crate) fn into_component(self, contract: &Contract) -> Result<Vec<u8>> {
+    /// Makes the component. Without a contract, a module must carry its world.
+    fn into_component(self, contract: Option<&Contract>) -> Result<Vec<u8>> {
         let (mut module, wasi) = match self {
             Self::Component(bytes) => return Ok(bytes),
             Self::Module { bytes, wasi } => (bytes, wasi),
         };
         if !has_world(&module)? {
+            let contract = contract.context("the module does not carry its world")?;
             embed_component_metadata(&mut module, contract.resolve(), contract.world()?, StringEncoding::UTF8)
                 .context("telling the module its world")?;
         }
@@ -94,6 +95,23 @@ impl Artefact {
 }
 
 impl Component {
+    /// Makes a component of what a tool chain made, and looks at it.
+    pub(crate) fn of(artefact: Artefact, contract: &Contract) -> Result<(Vec<u8>, Self)> {
+        let bytes = artefact.into_component(Some(contract))?;
+        let component = Self::look(&bytes)?;
+        Ok((bytes, component))
+    }
+
+    /// Makes a component of a module that carries its world and imports no WASI, as the Rust SDK makes it.
+    ///
+    /// # Errors
+    /// As [`Component::look`], and when it is no such module.
+    pub fn of_module(module: &[u8]) -> Result<(Vec<u8>, Self)> {
+        let bytes = Artefact::Module { bytes: module.to_vec(), wasi: Wasi::None }.into_component(None)?;
+        let component = Self::look(&bytes)?;
+        Ok((bytes, component))
+    }
+
     /// Looks at a component.
     ///
     /// # Errors

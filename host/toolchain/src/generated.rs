@@ -47,6 +47,10 @@ impl Generated {
         for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
+            // Python's: removed, it would come again with every build, and every build look stale.
+            if name == "__pycache__" {
+                continue;
+            }
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
             let in_it = format!("{path}/");
             if entry.file_type()?.is_dir() {

@@ -27,12 +27,14 @@ mod generated;
 pub mod language;
 mod process;
 mod project;
+mod stage;
 mod tool;
 
 pub use component::{Artefact, Component, NotAPlugin, Wasi};
 pub use contract::Contract;
 pub use generated::Generated;
-pub use language::{Build, Language, LanguageName};
+pub use language::{Build, Language, LanguageName, Progress};
 pub use process::{Failed, Limit};
 pub use project::{Built, Engine, Project, ProjectError};
+pub use stage::alone;
 pub use tool::{Found, Install, MissingTools, Tool};

@@ -109,8 +109,9 @@ pub enum ProjectError {
 /// The file that makes a folder a project.
 const MANIFEST: &str = "plugin.toml";
 const LONGEST_NAME: usize = 64;
-/// Folders of a project that are not source: made by us, by tools, or read only when the plugin is tested.
-const NOT_SOURCE: [&str; 8] = ["build", "sdk", "cases", "target", "node_modules", ".venv", "__pycache__", ".git"];
+/// Folders of a project that are not source: made by us, by tools, or read only when the plugin is tested. Neither is what
+/// begins with a dot.
+const NOT_SOURCE: [&str; 6] = ["build", "sdk", "cases", "target", "node_modules", "__pycache__"];
 
 impl Project {
     /// Writes a new project from the language's template into `folder`, which is made, and prepares it.
@@ -213,8 +214,7 @@ impl Project {
         let build = Build { project: self, contract: &contract, tools: &tools, progress };
         let artefact = language.build(&build)?;
         progress.step("making a component");
-        let bytes = artefact.into_component(&contract)?;
-        let component = Component::look(&bytes)?;
+        let (bytes, component) = Component::of(artefact, &contract)?;
         self.write(&bytes)?;
         Ok(Built { path: self.component(), size: bytes.len(), component })
     }
@@ -276,7 +276,8 @@ fn newest(folder: &Path, own: bool) -> Result<SystemTime> {
     let mut latest = if own { SystemTime::UNIX_EPOCH } else { metadata(folder)? };
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let entry = entry?;
-        if NOT_SOURCE.iter().any(|name| entry.file_name() == *name) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') || NOT_SOURCE.contains(&name.as_str()) {
             continue;
         }
         let time = match entry.file_type()?.is_dir() {

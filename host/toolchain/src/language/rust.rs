@@ -49,7 +49,7 @@ impl Language for Rust {
 
     fn build(&self, build: &Build<'_>) -> Result<Artefact> {
         ensure_target(build.project().folder(), &|what| build.step(what))?;
-        let modules = compile(build.tool("cargo")?, &[], &|line| build.progress.line(line))?;
+        let modules = compile(build.tool("cargo")?, &[], &[], &|line| build.progress.line(line))?;
         match modules.as_slice() {
             [module] => Ok(Artefact::Module { bytes: build.read(module)?, wasi: Wasi::None }),
             [] => bail!("cargo made no module: Cargo.toml must have `[lib]` with `crate-type = [\"cdylib\"]`"),
@@ -58,12 +58,14 @@ impl Language for Rust {
     }
 }
 
-/// Compiles packages of the workspace that `cargo` starts in, for WebAssembly (none named: the default ones), and gives the modules.
+/// Compiles packages of the workspace that `cargo` starts in, for WebAssembly (none named: the default ones), and gives the
+/// modules. `arguments` are cargo's own, such as `--locked`.
 ///
 /// # Errors
 /// [`crate::Failed`] with what cargo said.
-pub fn compile(mut cargo: Command, packages: &[&str], line: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
+pub fn compile(mut cargo: Command, packages: &[&str], arguments: &[&str], line: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
     cargo.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    cargo.args(arguments);
     for package in packages {
         cargo.args(["--package", package]);
     }
