@@ -107,7 +107,11 @@ fn kernel(check: Check, name: &str, argument: i32) -> Box<dyn FnMut() -> Duratio
     let mut store = store(&engine, check);
     let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, name).unwrap();
-    Box::new(move || timed(|| drop(run.call(&mut store, argument).unwrap())))
+    Box::new(move || {
+        timed(|| {
+            std::hint::black_box(run.call(&mut store, argument).unwrap());
+        })
+    })
 }
 
 /// A guest reads its configuration, a large one: allocation, UTF-8, maps, as in any plugin.
@@ -122,7 +126,7 @@ fn configure(check: Check) -> Box<dyn FnMut() -> Duration> {
     let lifecycle = component.get_export_index(None, "wasmilter:policy/lifecycle@1.0.0").unwrap();
     let configure = component.get_export_index(Some(&lifecycle), "configure").unwrap();
     let facts: serde_json::Map<String, serde_json::Value> =
-        (0..6000).map(|number| (format!("fact_{number}"), format!("value \"{number}\" of many").into())).collect();
+        (0..8000).map(|number| (format!("fact_{number}"), format!("value \"{number}\" of many").into())).collect();
     let config = serde_json::json!({"facts": facts}).to_string();
     assert!(config.len() > 250_000);
     Box::new(move || {

@@ -2,7 +2,15 @@
 
 use crate::support::{decide, guest_path, message, sandbox, stage};
 use serde_json::json;
-use wasmilter_message::failure::Failure;
+use std::time::Duration;
+use wasmilter_message::{
+    deadline::Deadline,
+    decision::{HookVerdict, Verdict},
+    envelope::Mailbox,
+    failure::Failure,
+    judge::Hook,
+    policy::Policy,
+};
 use wasmilter_wasm::{Component, LoadError, Outside, Sandbox, StartedFrom};
 
 /// A guest that says it was built for `version`, which is as long as `1.0.0`: in names of imports and exports only.
@@ -75,4 +83,29 @@ fn wasmtime_looks_names_up_by_semver() {
     linker.instantiate_pre(&component).unwrap();
     assert!(component.get_export_index(None, "a:b/out@1.3.0").is_some());
     assert!(component.get_export_index(None, "a:b/out@2.0.0").is_none());
+}
+
+/// Made when 1.0 was frozen (`fixtures/contract-1.0.wat`): every function of the contract with its types, and every hook. It is not made
+/// anew; where it does not load, the contract was changed for every plugin that exists.
+#[tokio::test]
+async fn what_was_built_for_1_0_runs_in_this_host() {
+    let sandbox = sandbox();
+    let component = sandbox.load_bytes("fixture", include_bytes!("../fixtures/contract-1.0.wasm")).unwrap();
+    let inspection = component.inspection();
+    let needed = ["clock", "dns", "envelope", "headers", "random", "raw", "store", "text or attachments"];
+    let mut grants = inspection.needs_grants.clone();
+    grants.sort();
+    assert_eq!(grants, needed);
+    assert_eq!((inspection.imports.len(), inspection.exports.len()), (13, 6), "{inspection:?}");
+    let mut settings = stage(&json!({}));
+    for grant in ["body", "dns", "store", "clock", "random"] {
+        settings.grants.add(grant).unwrap();
+    }
+    let plugin = sandbox.prepare(&component, settings, &Outside::nothing()).unwrap();
+    assert_eq!(plugin.started_from(), StartedFrom::Snapshot);
+    assert_eq!(decide(&plugin, message("x")).await.unwrap().verdict, Verdict::Next);
+    for hook in [Hook::Connect, Hook::Helo, Hook::Mail, Hook::Rcpt(Mailbox::new("<a@example.org>"))] {
+        let decision = plugin.hook(hook, message("x"), Deadline::after(Duration::from_secs(20))).await.unwrap();
+        assert_eq!(decision.verdict, HookVerdict::Next);
+    }
 }
