@@ -83,3 +83,80 @@ fn bindings(contract: &Contract, world: WorldId) -> Result<Files> {
     options.build().generate(&mut resolve, world, &mut files).context("making Go bindings of the world")?;
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LanguageName;
+    use std::{fs, path::Path};
+
+    const ALL_IMPORTS: [&str; 13] = [
+        "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
+        "services", "store",
+    ];
+
+    /// A new project, with another policy and world.
+    fn project(folder: &Path, policy: &str, world: &str) -> Project {
+        let project = Project::create("subject-filter", LanguageName::Go, folder).unwrap();
+        fs::write(folder.join("main.go"), policy).unwrap();
+        // It is about the policy of the template.
+        fs::remove_file(folder.join("main_test.go")).unwrap();
+        fs::write(folder.join("wit/world.wit"), format!("package local:plugin;\nworld plugin {{ {world} }}")).unwrap();
+        project
+    }
+
+    #[test]
+    fn a_new_project_builds_and_needs_the_header_fields_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Project::create("subject-filter", LanguageName::Go, folder.path()).unwrap();
+        let built = project.build(&()).unwrap();
+        assert_eq!(built.component.imports, ["headers"], "what it does not use is not in it");
+        assert_eq!(built.component.exports, ["lifecycle", "message-policy"]);
+        assert_eq!(built.component.grants_needed, ["headers"]);
+        assert!(built.size < 6_000_000, "{} bytes", built.size);
+
+        // What the compiler says reaches the author.
+        fs::write(folder.path().join("main.go"), "package main\n\nfunc main() { none() }\n").unwrap();
+        let error = project.build(&()).unwrap_err().to_string();
+        assert!(error.contains("main.go:3:15: undefined: none"), "{error}");
+    }
+
+    #[test]
+    fn everything_of_the_sdk_and_the_contract_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = "include wasmilter:policy/full-plugin@1.0.0;";
+        let built = project(folder.path(), include_str!("go/everything.go"), world).build(&()).unwrap();
+        assert_eq!(built.component.imports, ALL_IMPORTS);
+        assert_eq!(
+            built.component.exports,
+            ["lifecycle", "message-policy", "on-connect", "on-helo", "on-mail", "on-rcpt"]
+        );
+    }
+
+    #[test]
+    fn a_world_of_one_hook_has_nothing_but_that_hook() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = "export wasmilter:policy/lifecycle@1.0.0; export wasmilter:policy/on-rcpt@1.0.0;";
+        let policy = r#"package main
+            import "github.com/wasmilter/wasmilter/plugins/sdk/go/policy"
+            type nobody struct{}
+            func init() {
+                policy.Register(policy.Info{Name: "none"}, struct{}{}, func(struct{}) (nobody, error) { return nobody{}, nil })
+            }
+            func main() {}
+            func (nobody) Rcpt(*policy.Transaction, policy.Mailbox) (*policy.HookDecision, error) { return nil, nil }"#;
+        let built = project(folder.path(), policy, world).build(&()).unwrap();
+        assert_eq!(built.component.exports, ["lifecycle", "on-rcpt"]);
+        assert_eq!(built.component.imports, [""; 0]);
+    }
+
+    #[test]
+    fn generated_code_stands_on_the_sdk_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = "include wasmilter:policy/full-plugin@1.0.0;";
+        project(folder.path(), include_str!("go/everything.go"), world).prepare().unwrap();
+        let exports = fs::read_to_string(folder.path().join("sdk/go/internal/bindings").join(EXPORTS)).unwrap();
+        assert!(exports.contains("/sdk/go/internal/wit/runtime\""), "the SDK's runtime is not used");
+        assert!(!exports.contains("go.bytecodealliance.org"), "a module of the network is imported");
+    }
+}
