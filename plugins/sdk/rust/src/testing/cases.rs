@@ -54,14 +54,12 @@ fn run<P: Exports>(folder: &Path) -> Vec<String> {
         (Ok(_), None) => {}
         (Ok(_), Some(problems)) => return vec![format!("the configuration was taken, expected {problems:#?}")],
         (Err(problems), wanted) => {
-            let mut lines: Vec<String> = problems
+            let lines: Vec<String> = problems
                 .into_list()
                 .into_iter()
                 .map(|problem| format!("{}: {}", problem.path, problem.message))
                 .collect();
-            lines.sort();
-            let mut wanted = wanted.clone().unwrap_or_default();
-            wanted.sort();
+            let wanted = wanted.clone().unwrap_or_default();
             if same_beginnings(&lines, &wanted) {
                 return Vec::new();
             }
@@ -116,6 +114,8 @@ const OF_CALLS: [&str; 17] = [
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Surroundings {
+    /// Taken out of the table before the rest is read: times do not survive that.
+    #[serde(skip)]
     now: Option<toml::Value>,
     grants: Option<Vec<String>>,
     config: Value,
@@ -274,6 +274,7 @@ impl Stored {
 fn transaction(folder: &Path) -> (Surroundings, Vec<Call>) {
     let (path, mut all) = table(folder, "transaction.toml");
     let calls = all.remove("call");
+    let now = all.remove("now");
     let (shared, rest): (Table, Table) = all.into_iter().partition(|(key, _)| OF_CALLS.contains(&key.as_str()));
     let calls: Vec<Table> = calls.map_or_else(|| vec![Table::new()], |calls| typed(&path, calls));
     let calls = calls.into_iter().map(|own| {
@@ -282,7 +283,8 @@ fn transaction(folder: &Path) -> (Surroundings, Vec<Call>) {
         typed(&path, toml::Value::Table(call))
     });
     let calls = calls.collect();
-    (typed(&path, toml::Value::Table(rest)), calls)
+    let surroundings = Surroundings { now, ..typed(&path, toml::Value::Table(rest)) };
+    (surroundings, calls)
 }
 
 fn table(folder: &Path, name: &str) -> (PathBuf, Table) {
