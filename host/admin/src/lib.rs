@@ -5,8 +5,10 @@
 //! | `/metrics` | the process's metrics, Prometheus text format 0.0.4 |
 //! | `/healthz` | 200 while the process can answer at all |
 //! | `/readyz` | 200 while mail is accepted; 503 before the listeners are up and while stopping |
+//! | `POST /reload` | reads the configuration again: 200 and what came of it, or 422 and its mistakes, everything as it was |
 //!
-//! Invariant: shows numbers and states, never mail, and changes nothing: only GET and HEAD are answered.
+//! Invariant: shows numbers and states (and to who reloads, the mistakes of the configuration), never mail. Nothing is taken from a
+//! request: it can not say what to load.
 
 pub mod readiness;
 
@@ -21,10 +23,16 @@ use actix_web::{
 };
 use prometheus::{Registry, TextEncoder};
 use std::{
+    future::Future,
     io,
     net::{SocketAddr, TcpListener},
+    pin::Pin,
+    sync::Arc,
     time::Duration,
 };
+
+/// Reads the configuration again; says what came of it, or why everything is as it was.
+pub type ReloadHook = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
 /// How long a client may take to send a request; then the connection is closed.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -70,11 +78,12 @@ impl Admin {
     ///
     /// # Errors
     /// When the listener can not be used.
-    pub fn serve(self, registry: Registry, readiness: Readiness) -> io::Result<Server> {
+    pub fn serve(self, registry: Registry, readiness: Readiness, reload: Option<ReloadHook>) -> io::Result<Server> {
         let app = move || {
             App::new()
                 .app_data(web::Data::new(registry.clone()))
                 .app_data(web::Data::new(readiness.clone()))
+                .app_data(web::Data::new(reload.clone()))
                 .default_service(web::to(answer))
         };
         let server = HttpServer::new(app)
@@ -88,7 +97,15 @@ impl Admin {
     }
 }
 
-async fn answer(request: HttpRequest, registry: web::Data<Registry>, readiness: web::Data<Readiness>) -> HttpResponse {
+async fn answer(
+    request: HttpRequest,
+    registry: web::Data<Registry>,
+    readiness: web::Data<Readiness>,
+    reload: web::Data<Option<ReloadHook>>,
+) -> HttpResponse {
+    if request.path() == "/reload" {
+        return reloaded(&request, reload.get_ref().as_ref()).await;
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return HttpResponse::MethodNotAllowed()
             .insert_header((header::ALLOW, "GET, HEAD"))
@@ -101,7 +118,26 @@ async fn answer(request: HttpRequest, registry: web::Data<Registry>, readiness: 
             Phase::Ready => HttpResponse::Ok().content_type(TEXT).body("ready\n"),
             other => HttpResponse::ServiceUnavailable().content_type(TEXT).body(format!("{}\n", other.name())),
         },
-        _ => HttpResponse::NotFound().content_type(TEXT).body("not here; there are /metrics, /healthz, /readyz\n"),
+        _ => HttpResponse::NotFound()
+            .content_type(TEXT)
+            .body("not here; there are /metrics, /healthz, /readyz, POST /reload\n"),
+    }
+}
+
+async fn reloaded(request: &HttpRequest, reload: Option<&ReloadHook>) -> HttpResponse {
+    let Some(reload) = reload else {
+        return HttpResponse::NotFound().content_type(TEXT).body("nothing can be reloaded here\n");
+    };
+    if *request.method() != Method::POST {
+        return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "POST")).body("only POST\n");
+    }
+    // A web page that somebody on this machine looks at must not reload: browsers say where a request comes from.
+    if request.headers().contains_key(header::ORIGIN) {
+        return HttpResponse::Forbidden().content_type(TEXT).body("not for web pages\n");
+    }
+    match reload().await {
+        Ok(text) => HttpResponse::Ok().content_type(TEXT).body(text),
+        Err(text) => HttpResponse::UnprocessableEntity().content_type(TEXT).body(text),
     }
 }
 

@@ -12,8 +12,12 @@ use prometheus::{IntCounter, Registry};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
-use wasmilter_admin::{Admin, Phase, Readiness};
+use wasmilter_admin::{Admin, Phase, Readiness, ReloadHook};
 
 /// Sends a request in a thread of its own and gives the whole answer.
 async fn ask(address: SocketAddr, request: &'static str) -> String {
@@ -35,7 +39,14 @@ fn start() -> (SocketAddr, Readiness) {
     let readiness = Readiness::default();
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = admin.address();
-    actix_web::rt::spawn(admin.serve(registry, readiness.clone()).unwrap());
+    let reload: ReloadHook = {
+        let times = AtomicUsize::new(0);
+        Arc::new(move || {
+            let first = times.fetch_add(1, Ordering::SeqCst) == 0;
+            Box::pin(async move { if first { Ok("done\n".to_owned()) } else { Err("a mistake\n".to_owned()) } })
+        })
+    };
+    actix_web::rt::spawn(admin.serve(registry, readiness.clone(), Some(reload)).unwrap());
     (address, readiness)
 }
 
@@ -61,6 +72,19 @@ async fn readiness_follows_the_daemon_and_health_does_not() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with(text), "{answer}");
         assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 200"));
     }
+}
+
+#[actix_web::test]
+async fn a_reload_is_asked_for_by_post_and_tells_what_came_of_it() {
+    let (address, _) = start();
+    let answer = ask(address, "GET /reload").await;
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: POST"), "{answer}");
+    let answer = ask(address, "POST /reload HTTP/1.1\r\nOrigin: http://example.org\r\nX: ").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    let answer = ask(address, "POST /reload").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done\n"), "{answer}");
+    let answer = ask(address, "POST /reload").await;
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.ends_with("a mistake\n"), "{answer}");
 }
 
 #[actix_web::test]

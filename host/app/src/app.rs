@@ -1,171 +1,146 @@
 //! The daemon: every part of it, built in one place.
 
 use crate::{
-    config::{Config, Service, diagnostic::Diagnostics, source::Source},
+    config::{Config, diagnostic::Diagnostics, source::Source},
     metrics::ConfigMetrics,
-    stages::{self, StageSummary},
+    parts::{Parts, Purpose},
+    reload::{self, Reloader, Request},
+    stages::StageSummary,
     trial::{self, Outcome, Trial},
 };
 use prometheus::Registry;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use wasmilter_message::body::BodyStore;
-use wasmilter_pipeline::{Limits, Pipeline, Stage};
-use wasmilter_services::{NamedServices, ServiceSettings};
-use wasmilter_spool::{Spool, SpoolSettings};
-use wasmilter_wasm::{Outside, Sandbox, SandboxError, SandboxSettings};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use wasmilter_pipeline::Pipeline;
+use wasmilter_services::{ResolverMetrics, ServiceMetrics, StoreMetrics};
+use wasmilter_wasm::{Outside, SandboxError};
 
 /// Everything but the doors: configuration, metrics, spool, services, sandbox, stages. Nothing runs yet.
 pub struct App {
-    pub(crate) config: Config,
+    pub(crate) process: Arc<Process>,
+    pub(crate) parts: Parts,
+    pub(crate) reloader: Reloader,
+    pub(crate) requests: mpsc::Receiver<Request>,
+}
+
+/// What lives as long as the process, and reloads keep.
+pub(crate) struct Process {
     pub(crate) registry: Registry,
-    pub(crate) store: Arc<dyn BodyStore>,
-    pub(crate) stages: Vec<Stage>,
-    pub(crate) summaries: Vec<StageSummary>,
+    pub(crate) config_metrics: ConfigMetrics,
     pub(crate) milter_metrics: Arc<wasmilter_milter::Metrics>,
     pub(crate) pipeline_metrics: Arc<wasmilter_pipeline::Metrics>,
-    /// Keeps the engine's clock for as long as stages may run.
-    _sandbox: Sandbox,
+    pub(crate) service_metrics: Arc<ServiceMetrics>,
+    pub(crate) resolver_metrics: Arc<ResolverMetrics>,
+    pub(crate) store_metrics: Arc<StoreMetrics>,
+    /// Stands for what no stage was granted.
+    pub(crate) nothing: Outside,
 }
 
 /// Why there is no app.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum BuildError {
     /// The configuration has mistakes: all of them.
     #[error("{0}")]
     Config(Diagnostics),
     /// The sandbox can not be set up on this machine.
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Sandbox(Arc<SandboxError>),
     /// Two parts want the same metric: a defect of ours.
     #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
+    Metrics(Arc<prometheus::Error>),
 }
 
-/// How long a message waits for room before its sender is told to come again later.
-const PERMIT_WAIT: Duration = Duration::from_millis(250);
-/// However small messages must be, stages can write notices and disclaimers of this size, in bytes.
-const ROOM_FOR_CHANGES: u64 = 1 << 20;
-/// Calls of the sandbox beyond one for every message in flight: calls that were given up still end.
-const SPARE_SLOTS: u32 = 16;
+impl From<SandboxError> for BuildError {
+    fn from(error: SandboxError) -> Self {
+        Self::Sandbox(Arc::new(error))
+    }
+}
+
+impl From<prometheus::Error> for BuildError {
+    fn from(error: prometheus::Error) -> Self {
+        Self::Metrics(Arc::new(error))
+    }
+}
 
 impl App {
-    /// Builds every part that the configuration asks for. Opens no listener and starts no thread that judges. Blocks, for
-    /// seconds when plugins have to be compiled.
+    /// Builds every part that the configuration asks for, to take mail. Opens no listener and starts no thread that judges.
+    /// Blocks, for seconds when plugins have to be compiled.
     ///
     /// # Errors
     /// See [`BuildError`]. Mistakes of the text and of what it names are reported together.
     pub fn build(source: &Source) -> Result<Self, BuildError> {
-        let (config, mut mistakes) = Config::parse(source);
+        Self::build_for(source, Purpose::Serve)
+    }
 
-        let registry = Registry::new();
-        let config_metrics = ConfigMetrics::register(&registry)?;
-        let milter_metrics = Arc::new(wasmilter_milter::Metrics::register(&registry)?);
-        let pipeline_metrics = wasmilter_pipeline::Metrics::register(&registry)?;
+    /// The same to look at the configuration or to try messages, perhaps beside a daemon that runs by it: the store is an empty one
+    /// in memory, whatever file the configuration names.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build_aside(source: &Source) -> Result<Self, BuildError> {
+        Self::build_for(source, Purpose::Look)
+    }
 
-        let store = open_store(&config, &mut mistakes);
-
-        let services = Arc::new(NamedServices::new(service_settings(&config.services), &registry)?);
-        let outside = Outside { services, ..Outside::nothing() };
-
-        let sandbox = open_sandbox(&config, Arc::clone(&store))?;
-
-        let prepared = stages::prepare(&config, &sandbox, &outside, &mut mistakes);
-        let (stages, summaries) = prepared.into_iter().unzip();
-
-        if !mistakes.is_empty() {
-            return Err(BuildError::Config(mistakes));
-        }
-        config_metrics.loaded();
-        Ok(Self { config, registry, store, stages, summaries, milter_metrics, pipeline_metrics, _sandbox: sandbox })
+    fn build_for(source: &Source, purpose: Purpose) -> Result<Self, BuildError> {
+        let process = Process::register(Registry::new())?;
+        let parts = Parts::build(source, &process, purpose, None)?;
+        process.config_metrics.loaded();
+        let (reloader, requests) = reload::channel();
+        Ok(Self { process: Arc::new(process), parts, reloader, requests })
     }
 
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.parts.config
     }
 
     /// What the stages turned out to be, in order.
     #[must_use]
     pub fn stages(&self) -> &[StageSummary] {
-        &self.summaries
+        &self.parts.prepared.summaries
+    }
+
+    /// What is allowed and most likely not meant.
+    #[must_use]
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.parts.warnings
+    }
+
+    /// Asks for reloads while the app serves.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Runs one message through the pipeline, in the current thread, which must run an actix system.
     pub async fn try_message(&self, message: Trial) -> Outcome {
         let pipeline = self.start_pipeline(&[]);
-        let outcome =
-            trial::run(pipeline.judge(0).as_ref(), self.store.as_ref(), &self.milter_settings(), message).await;
+        let bodies = self.parts.bodies.part.as_ref();
+        let outcome = trial::run(pipeline.judge(0).as_ref(), bodies, &self.parts.milter_settings(), message).await;
         pipeline.stop().await;
         outcome
     }
 
     pub(crate) fn start_pipeline(&self, workers: &[actix_rt::ArbiterHandle]) -> Pipeline {
-        let limits = Limits {
-            in_flight: usize::try_from(self.config.limits.in_flight).unwrap_or(usize::MAX),
-            message_deadline: self.config.limits.message_deadline,
-            permit_wait: PERMIT_WAIT,
-        };
-        let metrics = Arc::clone(&self.pipeline_metrics);
-        Pipeline::start(self.stages.clone(), limits, Arc::clone(&self.store), metrics, workers)
-    }
-
-    pub(crate) fn milter_settings(&self) -> wasmilter_milter::Settings {
-        let limits = &self.config.limits;
-        wasmilter_milter::Settings {
-            message_size: limits.message_size,
-            idle: self.config.milter.idle_timeout,
-            // The pipeline keeps the deadline; the door is only there should it not.
-            judgement: limits.message_deadline.saturating_add(Duration::from_secs(10)),
-            drain: limits.shutdown,
-            ..wasmilter_milter::Settings::default()
-        }
+        let Parts { prepared, bodies, .. } = &self.parts;
+        let metrics = Arc::clone(&self.process.pipeline_metrics);
+        let bodies = Arc::clone(&bodies.part);
+        Pipeline::start(prepared.stages.clone(), self.parts.pipeline_limits(), bodies, metrics, workers)
     }
 }
 
-fn open_store(config: &Config, mistakes: &mut Diagnostics) -> Arc<dyn BodyStore> {
-    let settings = SpoolSettings {
-        directory: config.spool.directory.as_ref().map(|directory| directory.value.clone()),
-        in_memory: config.limits.body_in_memory,
-        // What a stage makes of a message may be larger: encrypted, it grows by more than a third.
-        max: config.limits.message_size.saturating_mul(2).max(ROOM_FOR_CHANGES),
-    };
-    match Spool::open(settings) {
-        Ok(spool) => Arc::new(spool),
-        Err(error) => {
-            let written = config.spool.directory.as_ref().map(|directory| directory.at.clone());
-            mistakes.add(&written.unwrap_or_else(|| Config::spot_of_whole("spool.directory")), error.to_string(), None);
-            Arc::new(wasmilter_message::body::InMemory)
-        }
+impl Process {
+    fn register(registry: Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            config_metrics: ConfigMetrics::register(&registry)?,
+            milter_metrics: Arc::new(wasmilter_milter::Metrics::register(&registry)?),
+            pipeline_metrics: wasmilter_pipeline::Metrics::register(&registry)?,
+            service_metrics: ServiceMetrics::register(&registry)?,
+            resolver_metrics: ResolverMetrics::register(&registry)?,
+            store_metrics: StoreMetrics::register(&registry)?,
+            nothing: Outside::nothing(),
+            registry,
+        })
     }
 }
-
-fn service_settings(services: &BTreeMap<String, Service>) -> BTreeMap<String, ServiceSettings> {
-    let settings = |service: &Service| ServiceSettings {
-        address: service.address.clone(),
-        timeout: service.timeout,
-        connections: usize::try_from(service.connections).unwrap_or(usize::MAX),
-    };
-    services.iter().map(|(name, service)| (name.clone(), settings(service))).collect()
-}
-
-fn open_sandbox(config: &Config, bodies: Arc<dyn BodyStore>) -> Result<Sandbox, SandboxError> {
-    let settings = SandboxSettings {
-        slots: config.limits.in_flight.saturating_add(SPARE_SLOTS),
-        cache: Some(config.sandbox.cache.clone()),
-        memory_max: config.stages.iter().map(|stage| stage.memory).max().unwrap_or(LEAST_MEMORY).max(LEAST_MEMORY),
-        bodies,
-        ..SandboxSettings::default()
-    };
-    match Sandbox::new(&settings) {
-        // A cache saves time and nothing else: its loss is no reason not to take mail.
-        Err(error @ SandboxError::Cache { .. }) => {
-            tracing::warn!(%error, "plugins are compiled anew at every start");
-            Sandbox::new(&SandboxSettings { cache: None, ..settings })
-        }
-        other => other,
-    }
-}
-
-/// Plugins are described in scratch instances that no stage limits.
-const LEAST_MEMORY: u64 = 64 << 20;

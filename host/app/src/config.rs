@@ -20,16 +20,16 @@ use crate::config::{
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 use toml::de::DeTable;
 use wasmilter_message::grants::Grants;
 use wasmilter_milter::Address;
-use wasmilter_pipeline::{Mode, OnFailure};
+use wasmilter_pipeline::{BreakerSettings, Mode, OnFailure};
 use wasmilter_services::ServiceAddress;
-use wasmilter_wasm::Isolation;
+use wasmilter_wasm::{Isolation, Limits as StageLimits};
 
 pub(crate) use reader::nearest;
 
@@ -46,6 +46,12 @@ pub struct Config {
     pub limits: Limits,
     /// `[services.NAME]`: network services that stages can be granted.
     pub services: BTreeMap<String, Service>,
+    /// `[dns]`: who is asked for stages with the grant `dns`.
+    pub dns: Dns,
+    /// `[store]`: what stages with a grant `store` remember.
+    pub store: Store,
+    /// `[reload]`: when the configuration is read again.
+    pub reload: Reload,
     /// `[plugins]`: where bundled plugins are found.
     pub plugins: Plugins,
     /// `[sandbox]`: how plugins are run.
@@ -89,6 +95,8 @@ pub struct Limits {
     pub body_in_memory: u64,
     /// `workers`: threads that judge messages. Default: the processor's cores.
     pub workers: u32,
+    /// Where `workers` was written; the table, without it.
+    pub workers_at: Spot,
     /// `shutdown`: time for messages in flight when the daemon is told to stop. Default `"30s"`.
     pub shutdown: Duration,
 }
@@ -102,6 +110,36 @@ pub struct Service {
     pub timeout: Duration,
     /// `connections`: open at once; one more waits. Default 16.
     pub connections: u32,
+}
+
+/// `[dns]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// `servers`: recursive name servers, an IP address each, with a port or without. Default: those of `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
+    /// `timeout`: for one lookup. Default `"5s"`.
+    pub timeout: Duration,
+    /// `cache`: answers that are kept. Default 10000.
+    pub cache: u32,
+    /// Where it was written.
+    pub at: Spot,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// `file`: where it is kept. Default: in memory, gone when the process ends.
+    pub file: Option<Located<PathBuf>>,
+    /// `entries`: values and counters of all stages together. Default 100000.
+    pub entries: u32,
+}
+
+/// `[reload]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// `watch`: read the configuration again when it, a plugin or a file that it names changes. Default false: only when told
+    /// (SIGHUP, `wasmilter reload`).
+    pub watch: bool,
 }
 
 /// `[plugins]`.
@@ -135,6 +173,14 @@ pub struct Log {
     /// `level`: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,wasmilter_milter=debug`. Overridden by
     /// the environment: `WASMILTER_LOG`, then `RUST_LOG`. Default `info`.
     pub level: String,
+    /// Where it was written.
+    pub at: Spot,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".to_owned(), at: Spot::default() }
+    }
 }
 
 /// How log lines look.
@@ -163,8 +209,9 @@ pub struct Stage {
     pub unless: Option<Located<String>>,
     /// `timeout`: for one call of the plugin; afterwards `on_failure`. Default `"10s"`.
     pub timeout: Duration,
-    /// `memory`: the most that one instance can use. Default `"64MB"`.
-    pub memory: u64,
+    /// `memory`: the most that one instance can use. Default `"64MB"`. With it, `[stage.limits]`: what one call may use of the host;
+    /// see `CONFIGURATION.md` for each.
+    pub limits: StageLimits,
     /// `concurrency`: calls at once; one more waits. Default 16.
     pub concurrency: u32,
     /// `isolation`: `message`, a fresh instance for every message, or `worker`, an instance that is used again, for up
@@ -173,9 +220,12 @@ pub struct Stage {
     /// `on_failure`: what happens to a message that the plugin gave no decision on: `tempfail`, `skip` (the next stage goes on),
     /// `reject`, `quarantine`, `accept`. Default `tempfail`.
     pub on_failure: OnFailure,
+    /// `[stage.breaker]`: when the plugin is paused because it fails again and again: after `failures` in a row (default 5; 0:
+    /// never), for `pause` (default `"30s"`), twice as long after each trial that fails, up to `longest_pause` (default `"10m"`).
+    pub breaker: BreakerSettings,
     /// `mode`: `enforce`, or `shadow`: what the stage says is recorded and nothing is done. Default `enforce`.
     pub mode: Mode,
-    /// `grants`: what the plugin may reach: `body`, `recipients`, `set-client`, `clock`, `random`, `service:NAME`. Default none.
+    /// `grants`: what the plugin may reach, see [`Grants::KNOWN`]. Default none.
     pub grants: Grants,
     /// Where `grants` was written; where the stage was, without it.
     pub grants_at: Spot,
@@ -208,6 +258,9 @@ impl Config {
             milter: Milter::read(root.table("milter")),
             admin: Admin::read(root.table("admin")),
             services,
+            dns: Dns::read(root.table("dns")),
+            store: Store::read(root.table("store"), source),
+            reload: Reload::read(root.table("reload")),
             plugins: Plugins::read(root.table("plugins"), source),
             sandbox: Sandbox::read(root.table("sandbox"), source),
             spool: Spool::read(root.table("spool"), source),
@@ -217,6 +270,7 @@ impl Config {
             limits,
         };
         root.finish();
+        config.one_address_each(&problems);
         let problems = problems.into_inner();
         let problems = if syntax.is_empty() { problems } else { of_syntax(source, &syntax) };
         (config, problems)
@@ -224,6 +278,16 @@ impl Config {
 }
 
 impl Config {
+    /// Mail servers and monitoring can not connect to the same port.
+    fn one_address_each(&self, problems: &RefCell<Diagnostics>) {
+        let Some(admin) = &self.admin else { return };
+        let same = |address: &Address| matches!(address, Address::Inet(milter) if *milter == admin.listen.value);
+        if admin.listen.value.port() != 0 && self.milter.listen.iter().any(|milter| same(&milter.value)) {
+            let message = format!("{} is where mail servers connect", admin.listen.value);
+            problems.borrow_mut().add(&admin.listen.at, message, Some("give it a port of its own".to_owned()));
+        }
+    }
+
     /// The place of a key that was not written: the file as a whole.
     pub(crate) fn spot_of_whole(key: &str) -> Spot {
         Spot { key: key.to_owned(), span: 0..0 }
@@ -300,6 +364,7 @@ impl Limits {
             message_size: table.size("message_size", 1_000..MOST_BYTES, 100_000_000),
             body_in_memory: table.size("body_in_memory", 0..MOST_BYTES, 1_000_000),
             workers: table.number("workers", 1..1_024, cores),
+            workers_at: table.spot_of("workers").unwrap_or_else(|| table.at().clone()),
             shutdown: table.duration("shutdown", secs(0)..secs(3_600), secs(30)),
         };
         table.finish();
@@ -335,6 +400,48 @@ impl Service {
         let connections = table.number("connections", 1..100_000, 16);
         table.finish();
         Some(Self { address: address?.value, timeout, connections })
+    }
+}
+
+impl Dns {
+    fn read(mut table: Reader<'_>) -> Self {
+        let servers = table.texts("servers", true).unwrap_or_default();
+        let dns = Self {
+            servers: servers.iter().filter_map(|text| read_server(&table, text)).collect(),
+            timeout: table.duration("timeout", Duration::from_millis(10)..secs(60), secs(5)),
+            cache: table.number("cache", 0..10_000_000, 10_000),
+            at: table.spot_of("servers").unwrap_or_else(|| table.at().clone()),
+        };
+        table.finish();
+        dns
+    }
+}
+
+fn read_server(table: &Reader<'_>, text: &Located<String>) -> Option<SocketAddr> {
+    let alone = text.value.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    let server = alone.or_else(|_| text.value.parse());
+    if server.is_err() {
+        let message =
+            format!("must be an IP address such as \"192.0.2.53\" or \"192.0.2.53:5353\", is {:?}", text.value);
+        table.wrong(&text.at, message, None);
+    }
+    server.ok()
+}
+
+impl Store {
+    fn read(mut table: Reader<'_>, source: &Source) -> Self {
+        let file = table.text("file").map(|text| Located { value: source.resolve(&text.value), at: text.at });
+        let store = Self { file, entries: table.number("entries", 1..100_000_000, 100_000) };
+        table.finish();
+        store
+    }
+}
+
+impl Reload {
+    fn read(mut table: Reader<'_>) -> Self {
+        let reload = Self { watch: table.flag("watch", false) };
+        table.finish();
+        reload
     }
 }
 
@@ -377,8 +484,9 @@ impl Log {
             let wrong = |_| format!("must be error, warn, info, debug, trace or directives such as \"info,wasmilter_milter=debug\", is {text:?}");
             text.parse::<tracing_subscriber::filter::Targets>().map(|_| text.to_owned()).map_err(wrong)
         });
+        let at = table.at().clone();
         table.finish();
-        Self { format, level: level.map_or_else(|| "info".to_owned(), |level| level.value) }
+        Self { format, at, level: level.map_or_else(|| "info".to_owned(), |level| level.value) }
     }
 }
 
@@ -406,6 +514,8 @@ impl Stage {
         let (when, unless) = (table.text("when"), table.text("unless"));
         let timeout = table.duration("timeout", Duration::from_millis(1)..secs(3_600), secs(10));
         let memory = table.size("memory", 1 << 16..1 << 32, 64_000_000);
+        let limits = read_limits(table.table("limits"), memory);
+        let breaker = read_breaker(table.table("breaker"));
         let concurrency = table.number("concurrency", 1..100_000, 16);
         let worker = Isolation::Worker { messages: MESSAGES_PER_WORKER };
         let isolation =
@@ -432,10 +542,11 @@ impl Stage {
             when,
             unless,
             timeout,
-            memory,
+            limits,
             concurrency,
             isolation,
             on_failure,
+            breaker,
             mode,
             grants,
             grants_at,
@@ -487,6 +598,62 @@ impl Stage {
     }
 }
 
+/// `[stage.limits]`: none of them may be without a bound.
+fn read_limits(mut table: Reader<'_>, memory: u64) -> StageLimits {
+    let default = StageLimits::default();
+    let count = |table: &mut Reader<'_>, name, most: u32, default: u64| {
+        u64::from(table.number(name, 0..most, u32::try_from(default).unwrap_or(most)))
+    };
+    let small = |table: &mut Reader<'_>, name, most: u32, default: usize| {
+        usize::try_from(count(table, name, most, default as u64)).unwrap_or(default)
+    };
+    let bytes = |table: &mut Reader<'_>, name, default: usize| {
+        usize::try_from(table.size(name, 1_000..1 << 30, default as u64)).unwrap_or(default)
+    };
+    let limits = StageLimits {
+        cpu: table.duration("cpu", Duration::from_millis(1)..secs(3_600), default.cpu),
+        memory,
+        inline_bytes: bytes(&mut table, "inline_bytes", default.inline_bytes),
+        output_bytes: table.size("output_bytes", 0..1 << 40, default.output_bytes),
+        host_calls: count(&mut table, "host_calls", 1_000_000_000, default.host_calls),
+        log_lines: table.number("log_lines", 0..100_000, default.log_lines),
+        log_bytes: bytes(&mut table, "log_bytes", default.log_bytes),
+        edits: small(&mut table, "edits", MOST_EDITS, default.edits),
+        facts: small(&mut table, "facts", 10_000, default.facts),
+        fact_bytes: bytes(&mut table, "fact_bytes", default.fact_bytes),
+        open_streams: small(&mut table, "open_streams", 1_000, default.open_streams),
+        service_bytes: table.size("service_bytes", 0..1 << 40, default.service_bytes),
+        dns_queries: table.number("dns_queries", 0..100_000, default.dns_queries),
+        store_calls: table.number("store_calls", 0..1_000_000, default.store_calls),
+    };
+    table.finish();
+    limits
+}
+
+fn read_breaker(mut table: Reader<'_>) -> BreakerSettings {
+    let default = BreakerSettings::default();
+    let pause = table.duration("pause", Duration::from_millis(100)..secs(86_400), default.pause);
+    let longest =
+        table.duration("longest_pause", Duration::from_millis(100)..secs(86_400), default.longest_pause.max(pause));
+    if longest < pause
+        && let Some(at) = table.spot_of("longest_pause")
+    {
+        let message = format!(
+            "must be at least the pause, {}, is {}",
+            units::show_duration(pause),
+            units::show_duration(longest)
+        );
+        table.wrong(&at, message, None);
+    }
+    let breaker = BreakerSettings {
+        failures: table.number("failures", 0..1_000_000, default.failures),
+        pause,
+        longest_pause: longest,
+    };
+    table.finish();
+    breaker
+}
+
 fn nearest_grant(text: &str) -> Option<String> {
     let known: Vec<&str> = Grants::KNOWN.split(", ").collect();
     nearest(text, &known).map(|near| format!("did you mean {near:?}?"))
@@ -494,6 +661,10 @@ fn nearest_grant(text: &str) -> Option<String> {
 
 /// After so many an instance of `isolation = "worker"` makes room for a fresh one, so that what leaks in it has an end.
 const MESSAGES_PER_WORKER: u32 = 1_000;
+
+/// What the check of edits allows in any stage.
+#[allow(clippy::cast_possible_truncation, reason = "a constant far below 2³¹")]
+const MOST_EDITS: u32 = wasmilter_message::apply::MAX_EDITS as u32;
 
 /// Sizes above are not served: integers of the plugins' interface stay below 2³¹.
 const MOST_BYTES: u64 = 2_000_000_000;

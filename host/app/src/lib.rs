@@ -9,10 +9,15 @@ pub mod config;
 mod descriptors;
 pub mod inspect;
 pub mod metrics;
+mod parts;
+pub mod reload;
+mod schema;
 pub mod serve;
 pub mod shutdown;
 pub mod stages;
 pub mod telemetry;
 pub mod trial;
+mod watch;
 
 pub use app::{App, BuildError};
+pub use reload::{ReloadError, Reloaded, Reloader};

@@ -1,6 +1,6 @@
 //! Metrics of the process and its configuration. What a crate counts about its own work is registered by that crate.
 
-use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry, process_collector::ProcessCollector};
+use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, process_collector::ProcessCollector};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Whether the last (re)load of the configuration worked, and when it last did.
@@ -8,7 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct ConfigMetrics {
     successful: IntGauge,
     success_time: Gauge,
+    reloads: IntCounterVec,
 }
+
+/// Values of the label `outcome`.
+const OUTCOMES: [&str; 2] = ["successful", "refused"];
 
 impl ConfigMetrics {
     /// Registers these, the process's own (`process_*`) and `wasmilter_build_info`.
@@ -34,7 +38,28 @@ impl ConfigMetrics {
             "When the configuration was last read without a mistake, in seconds since 1970.",
         )?;
         registry.register(Box::new(success_time.clone()))?;
-        Ok(Self { successful, success_time })
+
+        let reloads = Opts::new(
+            "wasmilter_config_reloads_total",
+            "Reloads of the configuration: successful, or refused because of a mistake; then the one before stays in force.",
+        );
+        let reloads = IntCounterVec::new(reloads, &["outcome"])?;
+        for outcome in OUTCOMES {
+            reloads.with_label_values(&[outcome]);
+        }
+        registry.register(Box::new(reloads.clone()))?;
+        Ok(Self { successful, success_time, reloads })
+    }
+
+    /// The configuration was read again, just now.
+    pub(crate) fn reloaded(&self, successfully: bool) {
+        let [successful, refused] = OUTCOMES;
+        self.reloads.with_label_values(&[if successfully { successful } else { refused }]).inc();
+        if successfully {
+            self.loaded();
+        } else {
+            self.successful.set(0);
+        }
     }
 
     /// The configuration was read, just now.

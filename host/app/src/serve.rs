@@ -1,15 +1,19 @@
 //! The daemon's life: open the doors, take mail, stop.
 
-use crate::{app::App, descriptors, shutdown};
+use crate::{
+    app::App,
+    descriptors,
+    reload::{Reloaded, Reloader, Reloading, log_stages},
+    shutdown::{self, Told},
+};
 use actix_rt::Arbiter;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use wasmilter_admin::{Admin, Phase, Readiness};
+use wasmilter_admin::{Admin, Phase, Readiness, ReloadHook};
 use wasmilter_milter::{Address, Listener};
-use wasmilter_pipeline::Pipeline;
 
 /// Why the daemon does not run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,7 @@ pub struct Addresses {
 const GRACE: Duration = Duration::from_secs(5);
 
 impl App {
-    /// Takes mail until SIGTERM or SIGINT. Then nothing more is accepted, and messages in flight may finish within
+    /// Takes mail until SIGTERM or SIGINT; SIGHUP reloads the configuration. Then nothing more is accepted, and messages in flight may finish within
     /// `limits.shutdown`; a second signal ends that wait. Calls `ready` once all addresses are listened on. Must be
     /// called in an actix system.
     ///
@@ -59,37 +63,49 @@ impl App {
         ready: impl FnOnce(&Addresses),
     ) -> Result<(), ServeError> {
         descriptors::raise_limit();
-        self.log_stages();
+        log_stages(&self.parts);
 
         let readiness = Readiness::default();
-        let admin = self.config.admin.as_ref().map(|admin| Admin::bind(admin.listen.value)).transpose()?;
+        let admin = self.parts.config.admin.as_ref().map(|admin| Admin::bind(admin.listen.value)).transpose()?;
         let admin_address = admin.as_ref().map(Admin::address);
         let admin = admin.map(|admin| self.start_admin(admin, &readiness)).transpose()?;
 
+        let listen = &self.parts.config.milter.listen;
         let listeners: Vec<Listener> =
-            self.config.milter.listen.iter().map(|address| Listener::bind(&address.value)).collect::<Result<_, _>>()?;
+            listen.iter().map(|address| Listener::bind(&address.value)).collect::<Result<_, _>>()?;
         let milter = listeners.iter().map(|listener| listener.address().clone()).collect();
 
-        let workers: Vec<Arbiter> = (0..self.config.limits.workers).map(|_| Arbiter::new()).collect();
+        let workers: Vec<Arbiter> = (0..self.parts.config.limits.workers).map(|_| Arbiter::new()).collect();
         let handles: Vec<_> = workers.iter().map(Arbiter::handle).collect();
         let pipeline = self.start_pipeline(&handles);
 
-        let mut doors = Doors::open(&self, listeners, &handles, &pipeline)?;
+        let Self { process, parts, reloader, requests } = self;
+        let reloading = Reloading::new(process, parts, pipeline, handles.clone(), requests);
+        let mut doors = Doors::open(&reloading, listeners, &handles)?;
+        let (stop_reloading, stopped) = oneshot::channel();
+        let reloading = actix_rt::spawn(reloading.run(stopped));
         readiness.enter(Phase::Ready);
         ready(&Addresses { milter, admin: admin_address });
 
-        let ended = tokio::select! {
-            signal = signals.next() => {
-                tracing::info!(signal, "stopping: nothing more is accepted, messages in flight may finish");
-                Ok(())
+        let ended = loop {
+            tokio::select! {
+                told = signals.next() => match told {
+                    Told::Reload => reloader.ask(),
+                    Told::Stop(signal) => {
+                        tracing::info!(signal, "stopping: nothing more is accepted, messages in flight may finish");
+                        break Ok(());
+                    }
+                },
+                failure = doors.failure() => break Err(ServeError::System("accepting connections", failure)),
             }
-            failure = doors.failure() => Err(ServeError::System("accepting connections", failure)),
         };
 
         readiness.enter(Phase::Stopping);
+        drop(stop_reloading);
+        let reloading = reloading.await.map_err(|error| ServeError::System("reloading", io::Error::other(error)))?;
         tokio::select! {
-            () = doors.close(self.config.limits.shutdown) => pipeline.stop().await,
-            signal = signals.next() => tracing::warn!(signal, "told again: not waiting for messages in flight"),
+            () = doors.close(reloading.shutdown()) => reloading.stop().await,
+            signal = signals.stop() => tracing::warn!(signal, "told again: not waiting for messages in flight"),
         }
         stop_workers(workers).await;
         if let Some(admin) = admin {
@@ -101,7 +117,7 @@ impl App {
 
     fn start_admin(&self, admin: Admin, readiness: &Readiness) -> Result<wasmilter_admin::Handle, ServeError> {
         let server = admin
-            .serve(self.registry.clone(), readiness.clone())
+            .serve(self.process.registry.clone(), readiness.clone(), Some(reload_by_request(self.reloader())))
             .map_err(|error| ServeError::System("serving the admin address", error))?;
         let handle = server.handle();
         actix_rt::spawn(async move {
@@ -111,20 +127,22 @@ impl App {
         });
         Ok(handle)
     }
+}
 
-    fn log_stages(&self) {
-        for stage in &self.summaries {
-            tracing::info!(
-                stage = %stage.name,
-                plugin = %stage.version,
-                file = %stage.file.display(),
-                isolation = stage.isolation,
-                started_from = %stage.started_from,
-                grants = %stage.grants.join(" "),
-                "stage ready"
-            );
-        }
-    }
+/// `POST /reload`.
+fn reload_by_request(reloader: Reloader) -> ReloadHook {
+    Arc::new(move || {
+        let reloader = reloader.clone();
+        Box::pin(async move {
+            match reloader.reload().await {
+                Ok(reloaded) => {
+                    let Reloaded { number, stages, warnings, took } = reloaded;
+                    Ok(format!("{warnings}reload {number}: {} stages, took {took:.1?}\n", stages.len()))
+                }
+                Err(error) => Err(format!("{error}\n\nreload refused, mail is judged as before\n")),
+            }
+        })
+    })
 }
 
 /// The milter door on every worker: each accepts from each listener.
@@ -136,27 +154,22 @@ struct Doors {
 
 impl Doors {
     fn open(
-        app: &App,
+        reloading: &Reloading,
         listeners: Vec<Listener>,
         workers: &[actix_rt::ArbiterHandle],
-        pipeline: &Pipeline,
     ) -> Result<Self, ServeError> {
-        let settings = Arc::new(app.milter_settings());
         let (closing, _) = watch::channel(false);
         let (failed, failures) = mpsc::channel(1);
-        for (number, worker) in workers.iter().enumerate() {
-            let judge = pipeline.judge(number);
+        for (worker, doors) in workers.iter().zip(reloading.doors()) {
             for listener in &listeners {
                 let listener = listener.try_clone().map_err(|error| ServeError::System("sharing a listener", error))?;
-                let (judge, store, settings) = (Arc::clone(&judge), Arc::clone(&app.store), Arc::clone(&settings));
-                let (metrics, failed, mut closing) =
-                    (Arc::clone(&app.milter_metrics), failed.clone(), closing.subscribe());
+                let (doors, failed, mut closing) = (doors.clone(), failed.clone(), closing.subscribe());
                 let closed = async move {
                     // An error means that nobody is there to close it: then it is time as well.
                     let _closed_or_gone = closing.wait_for(|closing| *closing).await.is_ok();
                 };
                 worker.spawn(async move {
-                    if let Err(error) = wasmilter_milter::serve(listener, judge, store, settings, metrics, closed).await
+                    if let Err(error) = wasmilter_milter::serve_doors(listener, doors, closed).await
                         && failed.send(error).await.is_err()
                     {
                         tracing::debug!("a door failed while stopping");

@@ -1,4 +1,4 @@
-//! What tells the daemon to stop.
+//! What tells the daemon to stop, or to read its configuration again.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// SIGTERM and SIGINT (and SIGHUP, which is ignored), or for tests and embedders a channel.
+/// SIGTERM, SIGINT and SIGHUP, or for tests and embedders a channel.
 pub struct Signals {
     source: Source,
 }
@@ -37,35 +37,51 @@ impl Signals {
         Ok(Self { source })
     }
 
-    /// Signals that somebody sends through a channel instead of the system.
+    /// Signals that somebody sends through a channel instead of the system: `SIGHUP` reloads, any other name stops.
     #[must_use]
     pub fn from_channel(receiver: mpsc::Receiver<&'static str>) -> Self {
         Self { source: Source::Channel(receiver) }
     }
 
-    /// The next signal's name. Pending for ever when nobody is left to send one. SIGHUP, which would end the process, does
-    /// nothing but say so.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// The next signal. Pending for ever when nobody is left to send one.
+    pub(crate) async fn next(&mut self) -> Told {
         match &mut self.source {
             Source::System { terminate, interrupt, hangup, last } => loop {
                 let name = tokio::select! {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
-                    _ = hangup.recv() => {
-                        tracing::warn!("SIGHUP is ignored: the configuration is read at the start only; restart to change it");
-                        continue;
-                    }
+                    _ = hangup.recv() => return Told::Reload,
                 };
                 if last.is_some_and(|last| last.elapsed() < SAME) {
                     continue;
                 }
                 *last = Some(Instant::now());
-                return name;
+                return Told::Stop(name);
             },
             Source::Channel(receiver) => match receiver.recv().await {
-                Some(name) => name,
+                Some("SIGHUP") => Told::Reload,
+                Some(name) => Told::Stop(name),
                 None => std::future::pending().await,
             },
         }
     }
+
+    /// The next signal that means stop.
+    pub(crate) async fn stop(&mut self) -> &'static str {
+        loop {
+            match self.next().await {
+                Told::Stop(name) => return name,
+                Told::Reload => tracing::warn!("not reloading: the daemon is stopping"),
+            }
+        }
+    }
+}
+
+/// What a signal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Read the configuration again (SIGHUP).
+    Reload,
+    /// Stop (any other); the signal's name.
+    Stop(&'static str),
 }

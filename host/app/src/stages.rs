@@ -7,14 +7,22 @@ use crate::{
         Config, Stage as Configured,
         diagnostic::Diagnostics,
         expand::{Expanded, expand},
-        source::Located,
+        source::{Located, Spot},
     },
+    schema,
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use wasmilter_message::{grants::Grants, policy::Policy};
 use wasmilter_pipeline::{Condition, Stage};
-use wasmilter_wasm::{Component, Isolation, Limits, Outside, PrepareError, Sandbox, StageSettings};
+use wasmilter_wasm::{
+    Component, Isolation, Limits, LoadError, Outside, Plugin, PrepareError, Sandbox, StageSettings, StartedFrom,
+};
 
 /// What a stage turned out to be, for the log and `wasmilter check`.
 #[derive(Debug, Clone, Serialize)]
@@ -29,55 +37,161 @@ pub struct StageSummary {
     pub version: String,
     /// `message` or `worker`.
     pub isolation: &'static str,
-    /// What a message's instance begins as: `snapshot`, `plain` (configured anew for every message, because no snapshot
-    /// could be taken), `worker`.
+    /// What a message's instance begins as: `snapshot`; without one `prepared` (configured ahead of time) or `plain` (configured
+    /// while the message waits); `worker`.
     pub started_from: &'static str,
+    /// The same in words.
+    pub start: &'static str,
+    /// Why no snapshot could be taken.
+    pub no_snapshot: Option<String>,
     /// What it may reach.
     pub grants: Vec<String>,
 }
 
+/// SHA-256 of a plugin's file.
+type Digest = [u8; 32];
+
+/// All stages, ready to run, and what the next configuration may keep of them.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) summaries: Vec<StageSummary>,
+    /// What is worth a look.
+    pub(crate) warnings: Vec<Warning>,
+    /// Plugins, configuration and files that a change of would change the stages.
+    pub(crate) files: Vec<PathBuf>,
+    plugins: Vec<(Recipe, Plugin)>,
+    components: BTreeMap<Digest, Component>,
+}
+
+/// Something about a stage that is allowed and most likely not meant.
+pub(crate) struct Warning {
+    pub(crate) at: Spot,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+/// All that makes a prepared plugin what it is: with the same recipe, in the same sandbox with the same world outside, it is
+/// the same plugin.
+#[derive(PartialEq)]
+struct Recipe {
+    name: String,
+    digest: Digest,
+    config: String,
+    grants: Grants,
+    limits: Limits,
+    isolation: Isolation,
+}
+
+/// What plugins are prepared with.
+pub(crate) struct Ground<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) outside: &'a Outside,
+    /// Of the configuration before this one: its components, when the sandbox is the same …
+    pub(crate) components: Option<&'a Prepared>,
+    /// … and its plugins, when the world outside is the same as well.
+    pub(crate) plugins: Option<&'a Prepared>,
+}
+
 /// Prepares all stages. Those with mistakes are left out. Blocks: plugins may have to be compiled.
-pub(crate) fn prepare(
-    config: &Config,
-    sandbox: &Sandbox,
-    outside: &Outside,
-    mistakes: &mut Diagnostics,
-) -> Vec<(Stage, StageSummary)> {
-    let mut components = BTreeMap::new();
-    let mut stages = Vec::new();
+pub(crate) fn prepare(config: &Config, ground: &Ground<'_>, mistakes: &mut Diagnostics) -> Prepared {
+    let mut prepared = Prepared::default();
     for configured in &config.stages {
         let conditions = compile_conditions(configured, mistakes);
         let expanded = expand(&configured.config, &config.source, mistakes);
-        let Some((file, component)) = load(configured, config, sandbox, &mut components, mistakes) else {
+        prepared
+            .files
+            .extend(configured.config.insertions.iter().map(|(_, file)| config.source.resolve(file.value.path())));
+        let Some((file, digest, component)) = load(configured, config, ground, &mut prepared, mistakes) else {
             continue;
         };
-        let prepare = |grants: &Grants| {
-            let settings = StageSettings {
-                stage: Arc::from(configured.name.as_str()),
-                config: expanded.json.to_string(),
-                grants: grants.clone(),
-                limits: Limits { memory: configured.memory, ..Limits::default() },
-                isolation: configured.isolation,
-            };
-            sandbox.prepare(&component, settings, outside)
+        let fits = hold_against_schema(configured, &component, &expanded, mistakes);
+        let recipe = Recipe {
+            name: configured.name.clone(),
+            digest,
+            config: expanded.json.to_string(),
+            grants: configured.grants.clone(),
+            limits: configured.limits,
+            isolation: configured.isolation,
         };
-        let plugin = match prepare(&configured.grants) {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                // The plugin is asked about its own settings all the same, in a stage that will not run.
-                let more = error.with_missing(&configured.grants).and_then(|grants| prepare(&grants).err());
-                for error in [Some(error), more].into_iter().flatten() {
-                    explain(error, configured, &expanded, mistakes);
-                }
-                continue;
-            }
+        let Some(plugin) = plugin(configured, &component, &recipe, ground, &expanded, &fits, mistakes) else {
+            continue;
         };
+        prepared.warnings.extend(warnings(configured, &plugin));
         let summary = summary(configured, file, &plugin);
+        prepared.plugins.push((recipe, plugin.clone()));
         if let Some((when, unless)) = conditions {
-            stages.push((assemble(configured, when, unless, Arc::new(plugin)), summary));
+            prepared.stages.push(assemble(configured, when, unless, Arc::new(plugin)));
+            prepared.summaries.push(summary);
         }
     }
-    stages
+    prepared
+}
+
+/// The plugin of a recipe: that of the configuration before this one, or a new one. None when it has mistakes, which are told.
+fn plugin(
+    configured: &Configured,
+    component: &Component,
+    recipe: &Recipe,
+    ground: &Ground<'_>,
+    expanded: &Expanded,
+    fits: &Fits,
+    mistakes: &mut Diagnostics,
+) -> Option<Plugin> {
+    let same = ground.plugins.and_then(|before| before.plugins.iter().find(|(other, _)| other == recipe));
+    if let Some((_, plugin)) = same {
+        return Some(plugin.clone());
+    }
+    let prepare = |grants: &Grants| {
+        let settings = StageSettings {
+            stage: Arc::from(recipe.name.as_str()),
+            config: recipe.config.clone(),
+            grants: grants.clone(),
+            limits: recipe.limits,
+            isolation: recipe.isolation,
+        };
+        ground.sandbox.prepare(component, settings, ground.outside)
+    };
+    match prepare(&configured.grants) {
+        Ok(plugin) => Some(plugin),
+        Err(error) => {
+            // The plugin is asked about its own settings all the same, in a stage that will not run.
+            let more = error.with_missing(&configured.grants).and_then(|grants| prepare(&grants).err());
+            for error in [Some(error), more].into_iter().flatten() {
+                explain(error, configured, component, expanded, fits, mistakes);
+            }
+            None
+        }
+    }
+}
+
+/// Where the settings do not fit the plugin's schema, by JSON pointer.
+struct Fits(Vec<String>);
+
+/// Holds the settings against the plugin's schema, and tells what does not fit.
+fn hold_against_schema(
+    configured: &Configured,
+    component: &Component,
+    expanded: &Expanded,
+    mistakes: &mut Diagnostics,
+) -> Fits {
+    let info = &component.inspection().info;
+    match schema::violations(&info.config_schema, &expanded.json) {
+        Ok(violations) => {
+            let violations = violations.into_iter().filter(|violation| !expanded.is_unread(&violation.path));
+            let told = violations.map(|violation| {
+                mistakes.add(&configured.config.spot(&violation.path), violation.message, None);
+                violation.path
+            });
+            Fits(told.collect())
+        }
+        Err(reason) => {
+            let at = configured.plugin.as_ref().map_or(&configured.at, |plugin| &plugin.at);
+            let message = format!("the schema of the plugin's configuration {reason}");
+            mistakes.add(at, message, Some(format!("this is a mistake of the plugin {} {}", info.name, info.version)));
+            Fits(Vec::new())
+        }
+    }
 }
 
 /// None when one of them is wrong.
@@ -103,10 +217,10 @@ fn compile_conditions(
 fn load(
     configured: &Configured,
     config: &Config,
-    sandbox: &Sandbox,
-    components: &mut BTreeMap<PathBuf, Component>,
+    ground: &Ground<'_>,
+    prepared: &mut Prepared,
     mistakes: &mut Diagnostics,
-) -> Option<(PathBuf, Component)> {
+) -> Option<(PathBuf, Digest, Component)> {
     let plugin = configured.plugin.as_ref()?;
     let file = match bundled::find(plugin, config) {
         Ok(file) => file,
@@ -115,14 +229,9 @@ fn load(
             return None;
         }
     };
-    if let Some(component) = components.get(&file) {
-        return Some((file, component.clone()));
-    }
-    match sandbox.load(&file) {
-        Ok(component) => {
-            components.insert(file.clone(), component.clone());
-            Some((file, component))
-        }
+    prepared.files.push(file.clone());
+    match compile(&file, ground, &mut prepared.components) {
+        Ok((digest, component)) => Some((file, digest, component)),
         Err(error) => {
             mistakes.add(&plugin.at, error.to_string(), None);
             None
@@ -130,22 +239,103 @@ fn load(
     }
 }
 
-/// Puts what the sandbox says at the place in the configuration that can change it.
-fn explain(error: PrepareError, configured: &Configured, expanded: &Expanded, mistakes: &mut Diagnostics) {
+fn compile(
+    file: &Path,
+    ground: &Ground<'_>,
+    components: &mut BTreeMap<Digest, Component>,
+) -> Result<(Digest, Component), LoadError> {
+    let bytes = std::fs::read(file).map_err(|error| LoadError::Read { path: file.to_owned(), error })?;
+    let digest: Digest = Sha256::digest(&bytes).into();
+    let known = components.get(&digest).or_else(|| ground.components?.components.get(&digest));
+    let component = match known {
+        Some(component) => component.clone(),
+        None => ground.sandbox.load_bytes(&file.display().to_string(), &bytes)?,
+    };
+    components.insert(digest, component.clone());
+    Ok((digest, component))
+}
+
+/// Puts what the sandbox says at the place in the configuration that can change it. What the schema has said already is not said
+/// again.
+fn explain(
+    error: PrepareError,
+    configured: &Configured,
+    component: &Component,
+    expanded: &Expanded,
+    fits: &Fits,
+    mistakes: &mut Diagnostics,
+) {
     match error {
         PrepareError::MissingGrants(missing) => {
-            let help = format!("add to the stage's grants: {}", missing.join(", "));
+            let declared = &component.inspection().info.grants;
+            let help = format!("write {}", grants_line(&configured.grants, &missing, declared));
             mistakes.add(&configured.grants_at, format!("the plugin needs {}", missing.join(", ")), Some(help));
         }
         PrepareError::Config(problems) => {
-            for problem in problems.into_iter().filter(|problem| !expanded.is_unread(&problem.path)) {
+            let news = |path: &str| !expanded.is_unread(path) && !fits.0.iter().any(|known| known == path);
+            for problem in problems.into_iter().filter(|problem| news(&problem.path)) {
                 mistakes.add(&configured.config.spot(&problem.path), problem.message, None);
             }
         }
+        // With settings that do not fit its schema, a plugin may do anything.
+        _ if !fits.0.is_empty() => {}
         other => {
             let at = configured.plugin.as_ref().map_or(&configured.at, |plugin| &plugin.at);
             mistakes.add(at, other.to_string(), None);
         }
+    }
+}
+
+/// The line to write in place of the stage's grants. Where one of several will do (`text or attachments`), the one that the
+/// plugin declares.
+fn grants_line(given: &Grants, missing: &[String], declared: &[String]) -> String {
+    let mut all = given.clone();
+    for any in missing {
+        let mut choices = any.split(" or ").peekable();
+        let first = choices.peek().copied().unwrap_or_default();
+        let chosen = choices.find(|choice| declared.iter().any(|grant| grant == choice)).unwrap_or(first);
+        if let Err(reason) = all.add(chosen) {
+            tracing::warn!(grant = chosen, reason, "a plugin needs a grant that can not be given");
+        }
+    }
+    let quoted: Vec<String> = all.names().iter().map(|name| format!("{name:?}")).collect();
+    format!("grants = [{}]", quoted.join(", "))
+}
+
+/// What is allowed and most likely not meant.
+fn warnings(configured: &Configured, plugin: &Plugin) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let given = configured.grants.names();
+    let info = plugin.info();
+    let without: Vec<String> = info.grants.iter().filter(|grant| !covers(&given, grant)).cloned().collect();
+    if !without.is_empty() {
+        warnings.push(Warning {
+            at: configured.grants_at.clone(),
+            message: format!("the plugin could make use of {}, which the stage does not grant", without.join(", ")),
+            help: None,
+        });
+    }
+    if let StartedFrom::Prepared | StartedFrom::Plain = plugin.started_from() {
+        let reason = plugin.no_snapshot().unwrap_or("no reason given");
+        warnings.push(Warning {
+            at: configured.plugin.as_ref().map_or_else(|| configured.at.clone(), |plugin| plugin.at.clone()),
+            message: format!("the plugin starts {}: {reason}", plugin.started_from().name()),
+            help: Some(plugin.started_from().meaning().to_owned()),
+        });
+    }
+    warnings
+}
+
+/// Whether `given` has what a plugin declares: `service:*` is any service.
+fn covers(given: &[String], declared: &str) -> bool {
+    let has = |name: &str| given.iter().any(|grant| grant == name);
+    match declared {
+        "body" => has("text") && has("attachments") && has("raw"),
+        "store" => given.iter().any(|grant| grant == "store" || grant.starts_with("store:")),
+        _ => match declared.strip_suffix('*') {
+            Some(prefix) => given.iter().any(|grant| grant.starts_with(prefix)),
+            None => has(declared),
+        },
     }
 }
 
@@ -164,12 +354,13 @@ fn assemble(
         timeout: configured.timeout,
         concurrency: usize::try_from(configured.concurrency).unwrap_or(usize::MAX),
         on_failure: configured.on_failure,
+        breaker: configured.breaker,
         mode: configured.mode,
         grants: configured.grants.edits(),
     }
 }
 
-fn summary(configured: &Configured, file: PathBuf, plugin: &wasmilter_wasm::Plugin) -> StageSummary {
+fn summary(configured: &Configured, file: PathBuf, plugin: &Plugin) -> StageSummary {
     let info = plugin.info();
     StageSummary {
         name: configured.name.clone(),
@@ -181,6 +372,8 @@ fn summary(configured: &Configured, file: PathBuf, plugin: &wasmilter_wasm::Plug
             Isolation::Worker { .. } => "worker",
         },
         started_from: plugin.started_from().name(),
+        start: plugin.started_from().meaning(),
+        no_snapshot: plugin.no_snapshot().map(str::to_owned),
         grants: configured.grants.names(),
     }
 }

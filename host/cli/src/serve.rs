@@ -11,7 +11,8 @@ use wasmilter_app::{App, serve::Addresses};
 /// Take mail from Postfix or Sendmail until told to stop (SIGTERM, SIGINT).
 ///
 /// Prints one line, "ready: …" with its addresses, once it listens. When told to stop it accepts nothing more and lets
-/// messages in flight finish, for limits.shutdown at most; told again, it stops at once.
+/// messages in flight finish, for limits.shutdown at most; told again, it stops at once. SIGHUP and `wasmilter reload` have it read
+/// its configuration again; with a mistake in it everything stays as it was.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -103,17 +103,27 @@ impl Diagnostics {
     /// For people: each mistake with the lines it is about. `colour`: with ANSI colours, for a terminal.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
+        self.render_as(Level::ERROR, colour)
+    }
+
+    /// The same for what is worth a look and no mistake.
+    #[must_use]
+    pub fn render_warnings(&self, colour: bool) -> String {
+        self.render_as(Level::WARNING, colour)
+    }
+
+    fn render_as(&self, level: Level<'static>, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let mut text = String::new();
         for mistake in &self.list {
-            text.push_str(&self.render_one(mistake, &renderer));
+            text.push_str(&self.render_one(mistake, level.clone(), &renderer));
             text.push_str("\n\n");
         }
         text
     }
 
-    fn render_one(&self, mistake: &Diagnostic, renderer: &Renderer) -> String {
+    fn render_one(&self, mistake: &Diagnostic, level: Level<'static>, renderer: &Renderer) -> String {
         let title = match mistake.key.as_str() {
             "" => mistake.message.clone(),
             key => format!("{key}: {}", mistake.message),
@@ -121,7 +131,7 @@ impl Diagnostics {
         let snippet = Snippet::source(self.file.text())
             .path(mistake.file.as_str())
             .annotation(AnnotationKind::Primary.span(self.visible(&mistake.span)));
-        let group = Level::ERROR.primary_title(title).element(snippet);
+        let group = level.primary_title(title).element(snippet);
         let group = match &mistake.help {
             Some(help) => group.element(Level::HELP.message(help)),
             None => group,

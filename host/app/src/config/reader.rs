@@ -122,6 +122,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        let Some((value, at)) = self.field(name) else { return default };
+        match value.as_bool() {
+            Some(flag) => flag,
+            None => {
+                self.wrong(&at, format!("must be true or false, is {}", kind(value)), None);
+                default
+            }
+        }
+    }
+
     /// One of several names.
     pub(super) fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)], default: T) -> T {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();

@@ -28,6 +28,15 @@ pub(crate) enum Insertion {
     Directory(String),
 }
 
+impl Insertion {
+    /// As written.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::File(path) | Self::Directory(path) => path,
+        }
+    }
+}
+
 /// Deeper settings are refused: nobody writes them, and each level costs stack.
 const DEEPEST: usize = 64;
 
