@@ -279,11 +279,11 @@ impl Prepared {
                 true
             }
             Ok(Err(failure)) => {
-                tracing::warn!(stage = &*self.stage.name, %failure, "no instance could be configured ahead of time");
+                tracing::debug!(stage = &*self.stage.name, %failure, "no instance could be configured ahead of time");
                 false
             }
             Err(_) => {
-                tracing::warn!(stage = &*self.stage.name, "configuring an instance ahead of time took too long");
+                tracing::debug!(stage = &*self.stage.name, "configuring an instance ahead of time took too long");
                 false
             }
         }

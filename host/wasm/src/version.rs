@@ -19,12 +19,13 @@ pub(crate) fn interface(name: &str) -> Option<(&str, &str)> {
 
 /// The first version among the names of a component's imports and exports that this host does not run.
 pub(crate) fn foreign<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names.into_iter().filter_map(interface).map(|(_, version)| version).find(|version| !runs(version))
+    names.into_iter().filter_map(interface).map(|(_, version)| version).find(|version| !runs(version, &OURS))
 }
 
-fn runs(version: &str) -> bool {
-    Version::parse(version)
-        .is_ok_and(|version| version.pre.is_empty() && version.major == OURS.major && version.minor <= OURS.minor)
+/// Whether a host with version `ours` of the contract runs what was built for `theirs`.
+fn runs(theirs: &str, ours: &Version) -> bool {
+    Version::parse(theirs)
+        .is_ok_and(|theirs| theirs.pre.is_empty() && theirs.major == ours.major && theirs.minor <= ours.minor)
 }
 
 #[cfg(test)]
@@ -40,12 +41,14 @@ mod tests {
 
     #[test]
     fn earlier_minor_versions_run_and_others_do_not() {
-        for runs_here in ["1.0.0", "1.0.9"] {
-            assert!(runs(runs_here), "{runs_here}");
+        let later = Version::new(1, 2, 0);
+        for runs_here in ["1.0.0", "1.1.5", "1.2.9"] {
+            assert!(runs(runs_here, &later), "{runs_here}");
         }
-        for foreign in ["1.1.0", "2.0.0", "0.1.0", "1.0.0-rc.1", "1.0", "", "x"] {
-            assert!(!runs(foreign), "{foreign}");
+        for foreign in ["1.3.0", "2.0.0", "0.1.0", "1.0.0-rc.1", "1.0", "", "x"] {
+            assert!(!runs(foreign, &later) && !runs(foreign, &OURS), "{foreign}");
         }
+        assert!(runs("1.0.9", &OURS) && !runs("1.1.0", &OURS));
         let names = ["wasi:cli/stdout@0.2.6", "wasmilter:policy/types@1.0.0", "wasmilter:policy/raw@1.4.0"];
         assert_eq!(foreign(names), Some("1.4.0"));
         assert_eq!(foreign(["init", "other:policy/raw@9.0.0"]), None);

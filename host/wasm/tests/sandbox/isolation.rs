@@ -120,7 +120,7 @@ async fn instances_that_are_configured_ahead_are_used_once_and_replaced() {
     assert!((1..=8).contains(&plugin.waiting()), "{} wait after loading", plugin.waiting());
     for round in 0..30 {
         // More at a time than are ready: those that come too late start their own.
-        let subject = move |number: u32| if (number + round) % 7 == 0 { "bad" } else { "good" };
+        let subject = move |number: u32| if (number + round).is_multiple_of(7) { "bad" } else { "good" };
         let calls = (0..12).map(|number| {
             let plugin = plugin.clone();
             async move { (subject(number), decide(&plugin, message(subject(number))).await) }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
 };
 use wasmilter_message::{
     deadline::Deadline,
@@ -187,4 +188,17 @@ async fn where_nothing_is_configured_the_plugin_is_told() {
 fn without_the_grants_it_is_refused() {
     let error = prepare(&sandbox(), "asker", stage(&json!({}))).unwrap_err();
     assert!(matches!(error, PrepareError::MissingGrants(missing) if missing == ["dns", "store"]));
+}
+
+#[tokio::test]
+async fn the_time_of_day_is_the_one_that_is_given() {
+    let clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(86_400));
+    let outside = Outside { clock, ..Outside::nothing() };
+    let mut settings = stage(&json!({}));
+    ["body", "clock", "random"].iter().try_for_each(|grant| settings.grants.add(grant)).unwrap();
+    let sandbox = sandbox();
+    let plugin = sandbox.prepare(&guest(&sandbox, "ungranted-import"), settings, &outside).unwrap();
+    let decision = decide(&plugin, message("x")).await.unwrap();
+    let now = decision.facts.iter().find(|fact| fact.name == "now").unwrap();
+    assert_eq!(now.value, FactValue::Number(86_400.0));
 }
