@@ -193,7 +193,7 @@ impl Disclaimer {
 
     fn attachment(&self, message: &Message) -> PartEdits {
         let text = self.plain.render(&Values::of(message));
-        PartEdits::new().add(NewPart::text(format!("{text}\n")).with_file_name("disclaimer.txt"))
+        PartEdits::new().add_part(NewPart::text(format!("{text}\n")).with_file_name("disclaimer.txt"))
     }
 }
 

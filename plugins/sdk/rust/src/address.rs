@@ -98,11 +98,10 @@ fn checked(address: &str) -> Result<(), &'static str> {
             control if control.is_control() => return Err("it has a control character"),
             '<' | '>' => return Err("it has an angle bracket"),
             '"' => quoted = !quoted,
-            '\\' if quoted => {
-                if characters.next().is_none_or(|escaped| escaped.is_control() || matches!(escaped, '<' | '>')) {
-                    return Err("it has a bad escape");
-                }
-            }
+            '\\' if quoted => match characters.next() {
+                Some(escaped) if !escaped.is_control() && !matches!(escaped, '<' | '>') => {}
+                _ => return Err("it has a bad escape"),
+            },
             ' ' | ',' | ';' | '(' | ')' | '\\' if !quoted => return Err("it has punctuation outside quotes"),
             _ => {}
         }

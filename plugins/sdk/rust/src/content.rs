@@ -77,7 +77,7 @@ impl PartEdits {
 
     /// Adds a part at the end; the message becomes a multipart/mixed when it is none. Needs the grant `attachments`.
     #[must_use]
-    pub fn add(self, part: NewPart) -> Self {
+    pub fn add_part(self, part: NewPart) -> Self {
         self.with(Edit::AddPart(part.0))
     }
 

@@ -108,6 +108,8 @@
 //! The reference manual of the contract is `wit/` in the Wasmilter repository; the generated [`bindings`] carry its
 //! text.
 
+#![warn(missing_docs)]
+
 #[cfg(target_family = "wasm")]
 #[path = "ambient.rs"]
 mod source;

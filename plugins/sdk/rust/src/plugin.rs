@@ -112,6 +112,13 @@ macro_rules! info {
 pub struct Exported<P>(OnceLock<P>);
 
 #[doc(hidden)]
+impl<P: Plugin> Default for Exported<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[doc(hidden)]
 #[allow(missing_docs, reason = "authors do not call it")]
 impl<P: Plugin> Exported<P> {
     #[must_use]

@@ -1,7 +1,7 @@
 //! Testing plugins natively, without a host.
 //!
 //! [`Message::parse`](crate::Message::parse) makes a message of the bytes of an .eml file; the methods beside it set what
-//! surrounds it. A message is a [`Transaction`](crate::Transaction) and a [`Session`](crate::Session), too: hooks take it.
+//! surrounds it. A message is a [`Transaction`] and a [`Session`], too: hooks take it.
 //! A [`World`] is what several messages share: services, DNS, the store, the clock, grants. [`cases`] runs the folders of
 //! a plugin's `cases/`, as `wasmilter plugin test` does in the sandbox.
 //!

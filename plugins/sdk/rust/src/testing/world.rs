@@ -32,9 +32,8 @@ struct Inner {
     grants: RefCell<Option<BTreeSet<String>>>,
     services: RefCell<BTreeMap<String, FakeService>>,
     connections: RefCell<Vec<Connection>>,
-    /// Kind of question and name to the answer.
-    records: RefCell<BTreeMap<(&'static str, String), Result<Vec<String>, DnsError>>>,
-    asked: RefCell<BTreeSet<(&'static str, String)>>,
+    records: RefCell<BTreeMap<Question, Result<Vec<String>, DnsError>>>,
+    asked: RefCell<BTreeSet<Question>>,
     /// Complain about questions that have no answer.
     strict: Cell<bool>,
     values: RefCell<BTreeMap<String, Entry<Vec<u8>>>>,
@@ -59,6 +58,9 @@ impl Default for Inner {
         }
     }
 }
+
+/// What is asked for, in the words of the case format, and of which name.
+type Question = (&'static str, String);
 
 struct Entry<T> {
     value: T,
