@@ -5,6 +5,7 @@ use crate::{
     outcome::{Contents, Outcome, Said, base64},
     source::CaseError,
 };
+use serde::Serialize;
 use std::{fs, path::Path};
 use toml::{Table, Value};
 
@@ -40,61 +41,75 @@ fn read_or_empty(path: &Path) -> std::io::Result<String> {
 }
 
 fn written(outcome: &Outcome) -> Result<String, String> {
-    let mut file = Table::new();
-    match outcome {
+    let file = match outcome {
         Outcome::Unusable(reason) => return Err(reason.clone()),
         Outcome::Problems(problems) => {
-            let problems = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message));
-            file.insert("problems".to_owned(), Value::Array(problems.map(Value::from).collect()));
+            let problems = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+            File { problems: Some(problems), ..File::default() }
         }
         Outcome::Said { strayed, .. } if !strayed.is_empty() => return Err(strayed.join("; ")),
         Outcome::Said { calls, store, .. } => {
-            let mut tables = Vec::new();
+            let mut said = Vec::new();
             for (number, times) in (1_usize..).zip(calls) {
-                tables.push(call(number, times)?);
+                said.push(call(number, times)?);
             }
-            match <[Table; 1]>::try_from(tables) {
-                Ok([only]) => file = only,
-                Err(tables) => {
-                    file.insert("call".to_owned(), Value::Array(tables.into_iter().map(Value::Table).collect()));
-                }
-            }
-            if *store != Contents::default() {
-                file.insert("store".to_owned(), Value::Table(contents(store)));
+            let store = (*store != Contents::default()).then(|| contents(store));
+            match <[Call; 1]>::try_from(said) {
+                Ok([only]) => File { only: Some(only), store, ..File::default() },
+                Err(call) => File { call, store, ..File::default() },
             }
         }
-    }
+    };
     toml::to_string_pretty(&file).map_err(|error| error.to_string())
 }
 
-fn call(number: usize, times: &[Said]) -> Result<Table, String> {
-    let Some((first, others)) = times.split_first() else { return Ok(Table::new()) };
+/// The file, its keys in the order in which `FORMAT.md` has them.
+#[derive(Default, Serialize)]
+struct File<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<Vec<String>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    only: Option<Call<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    call: Vec<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Table>,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    verdict: &'a str,
+    #[serde(skip_serializing_if = "is_none")]
+    code: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reply: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    edits: &'a [String],
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    facts: Table,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none(code: &u16) -> bool {
+    *code == 0
+}
+
+fn call(number: usize, times: &[Said]) -> Result<Call<'_>, String> {
+    let Some((first, others)) = times.split_first() else { return Err(format!("call {number} was not made")) };
     if let Some(at) = others.iter().position(|said| said != first) {
         let time = at.saturating_add(2);
         return Err(format!("call {number} has another answer at its time {time}: make two calls of it"));
     }
-    let mut table = Table::new();
-    table.insert("verdict".to_owned(), first.verdict.as_str().into());
-    if first.code != 0 {
-        table.insert("code".to_owned(), i64::from(first.code).into());
-    }
-    if !first.reply.is_empty() {
-        table.insert("reply".to_owned(), first.reply.as_str().into());
-    }
-    if let Some(failure) = &first.failure {
-        table.insert("failure".to_owned(), failure.as_str().into());
-    }
-    if !first.edits.is_empty() {
-        table.insert(
-            "edits".to_owned(),
-            Value::Array(first.edits.iter().map(String::as_str).map(Value::from).collect()),
-        );
-    }
-    if !first.facts.is_empty() {
-        let facts = first.facts.iter().map(|(name, value)| (name.clone(), fact(value)));
-        table.insert("facts".to_owned(), Value::Table(facts.collect()));
-    }
-    Ok(table)
+    Ok(Call {
+        verdict: &first.verdict,
+        code: first.code,
+        reply: &first.reply,
+        failure: first.failure.as_deref(),
+        edits: &first.edits,
+        facts: first.facts.iter().map(|(name, value)| (name.clone(), fact(value))).collect(),
+    })
 }
 
 /// A fact in TOML; whole numbers without a point.
