@@ -7,6 +7,7 @@ mod explain;
 mod json;
 mod output;
 mod plugin;
+mod reload;
 mod serve;
 mod trial;
 
@@ -26,18 +27,22 @@ Examples:
   wasmilter check --config wasmilter.toml              all mistakes at once, with line and column
   wasmilter try --config wasmilter.toml message.eml    what would happen to this message, and why
   wasmilter serve --config wasmilter.toml              take mail
-  wasmilter plugin inspect plugin.wasm                 what a plugin is and what it needs granted
+  wasmilter reload --config wasmilter.toml             have the daemon read its configuration again
+  wasmilter plugin new subject-filter --lang python    begin a plugin in one of seven languages
+  wasmilter plugin inspect plugin.wasm                 what a plugin is and what it can reach
 
-Without --config: ./wasmilter.toml, otherwise /etc/wasmilter/wasmilter.toml, otherwise a built-in one that needs no
-other server and listens on 127.0.0.1:8891.
+Without --config: ./wasmilter.toml, otherwise /etc/wasmilter/wasmilter.toml, otherwise a built-in one that needs no other server and \
+listens on 127.0.0.1:8891.
 
 Exit codes: 0 done; 1 it did not work, or mistakes were found; 2 the command line was wrong.
-Environment: WASMILTER_CONFIG (as --config), WASMILTER_LOG or RUST_LOG (log level, such as debug), NO_COLOR,
-WASMILTER_PLUGINS (a directory with bundled plugins).";
+
+Environment: WASMILTER_CONFIG (as --config), WASMILTER_LOG or RUST_LOG (log level, such as debug), NO_COLOR, WASMILTER_PLUGINS (a \
+directory with bundled plugins), WASMILTER_TOOLS (a directory with tools that build plugins).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Reload(reload::Reload),
     Check(check::Check),
     Try(trial::Try),
     Plugin(plugin::Plugin),
@@ -46,6 +51,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Check(check) => check.run(),
         Command::Try(trial) => trial.run(),
         Command::Plugin(plugin) => plugin.run(),

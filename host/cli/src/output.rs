@@ -1,6 +1,10 @@
 //! Writing to the terminal.
 
-use std::io::{self, ErrorKind, Write};
+use std::{
+    env,
+    io::{self, ErrorKind, IsTerminal, Write},
+    path::{Display, Path},
+};
 
 /// Writes a result to standard output.
 ///
@@ -14,8 +18,26 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Writes to standard error why a command did not work. There is nobody left to tell when that does not work either.
+/// Writes to standard error why a command did not work.
 pub(crate) fn complain(text: &str) {
+    tell(&format!("wasmilter: {}", text.trim_end()));
+}
+
+/// Says on standard error what is being done, when somebody watches.
+pub(crate) fn say(text: &str) {
+    if io::stderr().is_terminal() {
+        tell(text);
+    }
+}
+
+/// Writes a line to standard error. There is nobody left to tell when that does not work.
+pub(crate) fn tell(text: &str) {
     let mut out = io::stderr().lock();
-    let _unheard = out.write_all(format!("wasmilter: {}\n", text.trim_end()).as_bytes()).is_err();
+    let _unheard = out.write_all(format!("{text}\n").as_bytes()).is_err();
+}
+
+/// A path as a person would type it here: relative to the current directory when it is below it.
+pub(crate) fn near(path: &Path) -> Display<'_> {
+    let here = env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display()
 }

@@ -1,16 +1,32 @@
 //! `wasmilter plugin`
 
-use crate::{configuration::start_quiet_log, output};
+mod build;
+mod inspect;
+mod new;
+mod run;
+mod test;
+
+use crate::output;
 use anyhow::Result;
 use std::{
     fmt::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
-use wasmilter_app::inspect::{Inspection, inspect};
+use wasmilter_app::config::{Config, source::Source};
+use wasmilter_toolchain::Progress;
+use wasmilter_wasm::{Sandbox, SandboxSettings};
 
-/// Look at plugins.
+/// Write plugins, build them, test them, look at them.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+From nothing to a policy:
+  wasmilter plugin new subject-filter --lang rust
+  cd subject-filter
+  wasmilter plugin build
+  wasmilter plugin test
+
+The README.md of the new project goes on from there, as far as real mail.")]
 pub(crate) struct Plugin {
     #[command(subcommand)]
     command: Command,
@@ -18,73 +34,67 @@ pub(crate) struct Plugin {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Inspect(Inspect),
+    New(new::New),
+    Build(build::Build),
+    Test(test::Test),
+    Run(run::Run),
+    Inspect(inspect::Inspect),
 }
 
-/// Show what a plugin is: its description, what it exports and imports, and what it needs granted.
-///
-/// Compiles the plugin and has it describe itself in a sandbox without any grants. Nothing is configured.
+/// The project that a command is about.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  wasmilter plugin inspect target/plugins/virus.wasm
-  wasmilter plugin inspect --json plugin.wasm | jq -r '.needs_grants[]'
-
-With --json prints one object: `info` (name, version, summary, grants, config_schema), `phases`, `exports`, `imports`,
-`needs_grants`, `optional_grants`, `unknown_imports`, `size`.
-
-Exit codes: 0 it is a plugin; 1 it is none; 2 the command line was wrong.")]
-struct Inspect {
-    /// The component
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+struct Folder {
+    /// The project's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
 }
 
 impl Plugin {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
+            Command::New(new) => new.run(),
+            Command::Build(build) => build.run(),
+            Command::Test(test) => test.run(),
+            Command::Run(run) => run.run(),
             Command::Inspect(inspect) => inspect.run(),
         }
     }
 }
 
-impl Inspect {
-    fn run(self) -> Result<ExitCode> {
-        start_quiet_log(None)?;
-        let inspection = inspect(&self.file)?;
-        let text = match self.json {
-            true => format!("{}\n", serde_json::to_string_pretty(&inspection)?),
-            false => describe(&inspection)?,
-        };
-        output::print(&text)?;
-        Ok(ExitCode::SUCCESS)
-    }
+/// A sandbox with the cache of compiled code that the daemon has when its configuration does not say.
+fn sandbox() -> Result<Sandbox> {
+    let cache = Config::parse(&Source::new("no configuration", "")).0.sandbox.cache;
+    let settings = SandboxSettings { slots: 2, cache: Some(cache), ..SandboxSettings::default() };
+    // A cache saves time and nothing else.
+    let without = |_| Sandbox::new(&SandboxSettings { cache: None, ..settings.clone() });
+    Ok(Sandbox::new(&settings).or_else(without)?)
 }
 
-fn describe(inspection: &Inspection) -> Result<String, fmt::Error> {
-    let info = &inspection.info;
-    let mut text = String::new();
-    writeln!(text, "{} {}, {} bytes", info.name, info.version, inspection.size)?;
-    writeln!(text, "{}\n", info.summary)?;
-    list(&mut text, "exports", &inspection.exports)?;
-    list(&mut text, "imports", &inspection.imports)?;
-    list(&mut text, "needs granted", &inspection.needs_grants)?;
-    list(&mut text, "makes use of, when granted", &info.grants)?;
-    if !inspection.unknown_imports.is_empty() {
-        list(&mut text, "imports that this version of wasmilter does not have", &inspection.unknown_imports)?;
-    }
-    Ok(text)
-}
-
+/// A titled list, an item a line.
 fn list(text: &mut String, title: &str, items: &[String]) -> fmt::Result {
     match items {
         [] => writeln!(text, "{title}: nothing"),
         items => {
             writeln!(text, "{title}:")?;
             items.iter().try_for_each(|item| writeln!(text, "  {item}"))
+        }
+    }
+}
+
+/// Says on a terminal what a build does.
+struct Watched {
+    /// Show what the tools print, too, terminal or not.
+    verbose: bool,
+}
+
+impl Progress for Watched {
+    fn step(&self, what: &str) {
+        output::say(&format!("{what} …"));
+    }
+
+    fn line(&self, text: &str) {
+        if self.verbose {
+            output::tell(text);
         }
     }
 }

@@ -37,15 +37,32 @@ Examples:
   wasmilter try --auth alice --output changed.eml message.eml
   wasmilter try --json - < message.eml | jq -r '.verdict, .stages[].name'
 
-With --json prints one object: `verdict` (accept, reject, tempfail, discard, quarantine), `reply` (what the SMTP client is
-told), `stages` (array of `name`, `plugin`, `condition`, `ran`, `shadow`, `verdict`, `edits`, `facts`, `failure`,
-`microseconds`), `modifications` (what the mail server is asked to change), `hooks`, `failure`, `microseconds`.
+With --json prints one object: `verdict` (accept, reject, tempfail, discard, quarantine), `reply` (what the SMTP client is told), \
+`stages` (array of `name`, `plugin`, `condition`, `ran`, `shadow`, `verdict`, `edits`, `facts`, `failure`, `microseconds`), \
+`modifications` (what the mail server is asked to change), `hooks`, `failure`, `microseconds`.
 
-Exit codes: 0 there is a verdict, whichever; 1 the configuration has mistakes, or a file can not be read or written; 2 the
-command line was wrong.")]
+Exit codes: 0 there is a verdict, whichever; 1 the configuration has mistakes, or a file can not be read or written; 2 the command line \
+was wrong.")]
 pub(crate) struct Try {
     #[command(flatten)]
     configuration: Configuration,
+    #[command(flatten)]
+    sender: Sender,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Write the message as it would leave: lines ended as in the input, and an untouched message byte for byte. Nothing
+    /// is written when it would not leave (reject, tempfail, discard)
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// File with the message; - reads standard input. An mbox line (From …) at the top is left out
+    #[arg(value_name = "MESSAGE.eml")]
+    message: PathBuf,
+}
+
+/// Who sends the message, to whom: the SMTP transaction that a message is tried in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sender {
     /// IP address of the client
     #[arg(long, value_name = "IP", default_value = "192.0.2.1")]
     client: IpAddr,
@@ -64,16 +81,6 @@ pub(crate) struct Try {
     /// User name that the client authenticated with (SMTP AUTH)
     #[arg(long, value_name = "USER")]
     auth: Option<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-    /// Write the message as it would leave: lines ended as in the input, and an untouched message byte for byte. Nothing
-    /// is written when it would not leave (reject, tempfail, discard)
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// File with the message; - reads standard input. An mbox line (From …) at the top is left out
-    #[arg(value_name = "MESSAGE.eml")]
-    message: PathBuf,
 }
 
 impl Try {
@@ -81,8 +88,8 @@ impl Try {
         let source = self.configuration.source()?;
         start_quiet_log(Some(&source))?;
         let original = read(&self.message)?;
-        let trial = self.trial(&original);
-        let app = App::build(&source)?;
+        let trial = self.sender.trial(&original);
+        let app = App::build_aside(&source)?;
         let outcome = block_on(app.try_message(trial))?;
         if let Some(file) = &self.output {
             write_message(file, &original, &outcome)?;
@@ -93,9 +100,11 @@ impl Try {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
 
+impl Sender {
     /// The message, in the transaction that the options describe.
-    fn trial(&self, original: &[u8]) -> Trial {
+    pub(crate) fn trial(&self, original: &[u8]) -> Trial {
         let (headers, body) = eml::read(original);
         let parsed = ParsedMessage::new(ReceivedMessage { headers: headers.clone(), ..ReceivedMessage::default() });
         let name = self.client_name.clone().filter(|name| !name.is_empty());
@@ -144,7 +153,8 @@ fn in_brackets(address: &str) -> Mailbox {
     Mailbox::new(format!("<{}>", Mailbox::new(address).address()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// Reads a message, `-` from standard input.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
         io::stdin().lock().read_to_end(&mut bytes).context("reading the message from standard input")?;

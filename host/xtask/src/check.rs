@@ -1,7 +1,7 @@
 //! `cargo xtask check`: what a review should not have to say.
 
 use crate::{
-    plugins,
+    manual, plugins,
     process::{self, cargo},
     root,
 };
@@ -30,6 +30,9 @@ pub(crate) fn run() -> Result<()> {
     let mut doc = Command::new("cargo");
     doc.current_dir(&root).env("RUSTDOCFLAGS", "--deny warnings");
     process::run(doc.args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items", "--quiet"]))?;
+
+    process::step("the manual of the contract");
+    manual::check()?;
 
     process::step("what the bundled plugins import");
     plugins::build(&[])?;

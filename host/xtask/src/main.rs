@@ -3,6 +3,8 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool for the terminal")]
 
 mod check;
+mod examples;
+mod manual;
 mod plugins;
 mod process;
 mod run;
@@ -27,13 +29,23 @@ enum Recipe {
         /// Only these bundled plugins, no guests; everything when none is named.
         names: Vec<String>,
     },
+    /// Build the plugins of examples/plugins, in seven languages, into target/examples; installs nothing.
+    Examples {
+        /// Only these; all when none is named.
+        names: Vec<String>,
+    },
+    /// Install the tools of those languages into target/tools, where they are missing.
+    Tools,
+    /// Write wit/REFERENCE.md, the manual of the contract, from the comments in wit/.
+    Manual,
     /// Build everything, show what becomes of six demonstration messages, keep serving.
     Run {
         /// Stop after the demonstration.
         #[arg(long)]
         once: bool,
     },
-    /// Install the test servers (Postfix, Sendmail, clamd, rspamd, …) where missing, then run every test.
+    /// Install the test servers (Postfix, Sendmail, clamd, rspamd, …) and the tools of the examples' languages where missing, then
+    /// run every test.
     Test {
         /// Passed on to `cargo test`: names of tests to run.
         filter: Vec<String>,
@@ -49,6 +61,9 @@ fn main() -> Result<()> {
             plugins::build_guests()
         }
         Recipe::Plugins { names } => plugins::build(&names),
+        Recipe::Examples { names } => examples::build(&names),
+        Recipe::Tools => examples::install_tools(),
+        Recipe::Manual => manual::write(),
         Recipe::Run { once } => run::run(once),
         Recipe::Test { filter } => test::run(&filter),
         Recipe::Check => check::run(),

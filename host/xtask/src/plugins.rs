@@ -1,17 +1,9 @@
-//! Building plugins: cargo makes core modules for wasm32-unknown-unknown, `wit-component` makes components of them.
-//! Nothing else is needed: no wasm-tools, no cargo-component, no WASI.
+//! Building the bundled plugins and the test guests, by the same crate that builds everybody's plugins.
 
 use crate::{process, root};
 use anyhow::{Context, Result, bail};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
-use wasmparser::{Parser, Payload};
-use wit_component::ComponentEncoder;
-
-const TARGET: &str = "wasm32-unknown-unknown";
+use std::{fs, path::Path, process::Command};
+use wasmilter_toolchain::{Component, language::rust};
 
 /// Builds the bundled plugins (all, or those named) into `target/plugins/NAME.wasm`.
 pub(crate) fn build(names: &[String]) -> Result<()> {
@@ -28,7 +20,7 @@ pub(crate) fn build_guests() -> Result<()> {
 }
 
 fn build_workspace(workspace: &Path, into: &Path, names: &[String], libraries: &[&str]) -> Result<()> {
-    ensure_target()?;
+    rust::ensure_target(workspace, &|step| eprintln!("{step}"))?;
     let members = members(workspace, libraries)?;
     if let Some(unknown) = names.iter().find(|name| !members.contains(name)) {
         bail!("no plugin named {unknown}; there are: {}", members.join(", "));
@@ -36,18 +28,18 @@ fn build_workspace(workspace: &Path, into: &Path, names: &[String], libraries: &
     let wanted: Vec<&String> = members.iter().filter(|member| names.is_empty() || names.contains(member)).collect();
 
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(workspace).args(["build", "--quiet", "--release", "--locked", "--target", TARGET]);
-    cargo.env_remove("CARGO_TARGET_DIR").env("CARGO_TARGET_DIR", workspace.join("target"));
-    for name in &wanted {
-        cargo.args(["--package", name]);
-    }
-    process::run(&mut cargo)?;
+    cargo.current_dir(workspace).env("CARGO_TARGET_DIR", workspace.join("target"));
+    let packages: Vec<&str> = wanted.iter().map(|name| name.as_str()).collect();
+    // Plugins are built of what was locked.
+    let modules = rust::compile(cargo, &packages, &["--locked"], &|line| eprintln!("{line}"))?;
 
     fs::create_dir_all(into)?;
     for name in wanted {
-        let module = workspace.join(format!("target/{TARGET}/release/{}.wasm", name.replace('-', "_")));
-        let component = into.join(format!("{name}.wasm"));
-        componentize(&module, &component).with_context(|| format!("making a component of plugin {name}"))?;
+        let file = format!("{}.wasm", name.replace('-', "_"));
+        let module = modules.iter().find(|module| module.ends_with(&file));
+        let module = module.with_context(|| format!("cargo made no {file}"))?;
+        componentize(module, &into.join(format!("{name}.wasm")))
+            .with_context(|| format!("making a component of plugin {name}"))?;
     }
     Ok(())
 }
@@ -55,43 +47,19 @@ fn build_workspace(workspace: &Path, into: &Path, names: &[String], libraries: &
 /// Wraps a core module, which carries its world in a custom section, into a component.
 fn componentize(module: &Path, component: &Path) -> Result<()> {
     let bytes = fs::read(module).with_context(|| format!("reading {}", module.display()))?;
-    let encoded = ComponentEncoder::default().module(&bytes)?.validate(true).encode()?;
-    refuse_foreign_imports(&encoded)?;
-    // An unchanged file keeps its time stamp.
-    if fs::read(component).is_ok_and(|old| old == encoded) {
-        return Ok(());
-    }
-    // Written beside and renamed, so that a host that is loading it never sees half a file.
-    let unfinished = component.with_extension("wasm.part");
-    fs::write(&unfinished, encoded)?;
-    fs::rename(&unfinished, component)?;
-    Ok(())
+    let (encoded, _) = Component::of_module(&bytes)?;
+    replace(component, &encoded)
 }
 
-/// Fails when a component imports anything but our contract: several "pure Rust" crates pull JavaScript or WASI
-/// imports on this target, and each would widen what a plugin can reach.
-fn refuse_foreign_imports(component: &[u8]) -> Result<()> {
-    let mut foreign = Vec::new();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(component) {
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    let name = import?.name.name.to_owned();
-                    if !name.starts_with("wasmilter:policy/") {
-                        foreign.push(name);
-                    }
-                }
-            }
-            _ => {}
-        }
+/// Writes a file beside and renames it, so that a host that is loading it never sees half of it. An unchanged one keeps its
+/// time stamp.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(file).is_ok_and(|old| old == content) {
+        return Ok(());
     }
-    if !foreign.is_empty() {
-        bail!("it imports what is not in wit/: {}", foreign.join(", "));
-    }
-    Ok(())
+    let unfinished = file.with_extension("part");
+    fs::write(&unfinished, content).with_context(|| format!("writing {}", unfinished.display()))?;
+    fs::rename(&unfinished, file).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Names of the packages in a workspace, without its libraries.
@@ -107,16 +75,4 @@ fn members(workspace: &Path, libraries: &[&str]) -> Result<Vec<String>> {
         metadata.get("packages").and_then(|packages| packages.as_array()).context("cargo metadata without packages")?;
     let names = packages.iter().filter_map(|package| package.get("name")?.as_str());
     Ok(names.filter(|name| !libraries.contains(name)).map(str::to_owned).collect())
-}
-
-/// Makes sure that Rust can compile for WebAssembly.
-fn ensure_target() -> Result<()> {
-    let sysroot = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    if PathBuf::from(sysroot.trim()).join("lib/rustlib").join(TARGET).exists() {
-        return Ok(());
-    }
-    eprintln!("adding the target {TARGET} to Rust");
-    process::run(Command::new("rustup").args(["target", "add", TARGET])).with_context(|| {
-        format!("Rust's standard library for {TARGET} is missing; with rustup: `rustup target add {TARGET}`; from a distribution: its package of Rust's standard library for {TARGET} (Debian: libstd-rust-dev-wasm32)")
-    })
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that the tests need, then the tests.
 
-use crate::{plugins, process, root};
+use crate::{examples, plugins, process, root};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -11,9 +11,13 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     process::run(Command::new("bash").arg(root.join("tests/servers/install.sh")))
         .context("the end-to-end tests need real Postfix, Sendmail, clamd and rspamd")?;
 
-    process::step("plugins and test guests");
+    process::step("tools of the examples' languages");
+    examples::install_tools()?;
+
+    process::step("plugins, test guests, examples");
     plugins::build(&[])?;
     plugins::build_guests()?;
+    examples::build(&[])?;
 
     process::step("host");
     // Builds target/debug/wasmilter too, which the end-to-end tests start. A `cargo build` for it alone would choose
