@@ -47,7 +47,11 @@ pub(crate) fn start_log(source: &Source) -> Result<()> {
 /// Starts the log for a command whose result is what it prints: only what goes wrong is logged.
 pub(crate) fn start_quiet_log(source: Option<&Source>) -> Result<()> {
     let format = source.map(|source| Config::parse(source).0.log.format).unwrap_or_default();
-    Ok(wasmilter_app::telemetry::start(&wasmilter_app::config::Log { format, level: "warn".to_owned() })?)
+    Ok(wasmilter_app::telemetry::start(&wasmilter_app::config::Log {
+        format,
+        level: "warn".to_owned(),
+        ..Default::default()
+    })?)
 }
 
 #[cfg(test)]
