@@ -43,11 +43,13 @@ pub struct Disclaimer {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// For the text/plain parts.
+    /// For the text/plain parts. Variables: {sender}, {sender_domain}, {from_name}, {date}.
     text: TextOrFile,
-    /// For the text/html parts; without it, made of `text`.
+    /// For the text/html parts, a fragment; without it, made of `text`.
     html: Option<TextOrFile>,
+    /// Where the text goes.
     #[serde(default)]
+    #[schemars(extend("default" = "end"))]
     position: Position,
     /// Line between the message and the text.
     #[serde(default)]
@@ -55,9 +57,11 @@ pub struct Config {
     /// Leave a message alone that already carries the text, its own or quoted. Without: if the text can be told from
     /// others.
     once: Option<bool>,
-    /// Name of a header field that marks the message.
+    /// Name of a header field that marks the message; must start with X-.
     header: Option<String>,
+    /// What happens to signed messages.
     #[serde(default)]
+    #[schemars(extend("default" = "skip"))]
     signed: Signed,
 }
 

@@ -37,9 +37,9 @@ pub struct Encryption {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The recipients' certificates.
+    /// Directory with the recipients' certificates (.pem, .crt, .cer, .der).
     certificates: DirectoryContent,
-    /// File in that directory with the certificate of a whole domain.
+    /// Domain to the name of the file, in that directory, with the certificate of the whole domain.
     #[serde(default)]
     domains: BTreeMap<String, String>,
     /// Cipher of the content.

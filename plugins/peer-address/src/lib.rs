@@ -27,6 +27,7 @@ pub struct PeerAddress {
 /// `[stage.config]`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["trusted"] }, { "required": ["trusted_hosts"] }]))]
 pub struct Config {
     /// Networks of the relays whose Received fields are believed.
     #[serde(default)]

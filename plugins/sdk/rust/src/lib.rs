@@ -134,6 +134,7 @@ mod message;
 mod plugin;
 mod problems;
 mod reply;
+mod schema;
 mod service;
 mod session;
 mod store;

@@ -2,7 +2,7 @@
 
 use crate::{
     Decision, Failure, HookDecision, Mailbox, Message, PluginInfo, Problem, Problems, Session, Transaction,
-    configuration,
+    configuration, schema,
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -136,7 +136,7 @@ impl<P: Plugin> Exported<P> {
             licence: info.licence.to_owned(),
             home_page: info.home_page.to_owned(),
             grants: info.grants.iter().map(|&grant| grant.to_owned()).collect(),
-            config_schema: configuration::schema::<P::Config>(),
+            config_schema: schema::of::<P::Config>(),
         }
     }
 

@@ -70,7 +70,7 @@ pub fn configure<P: Plugin>(config: &str) -> Result<P, Problems> {
 /// The JSON Schema of a plugin's configuration.
 #[must_use]
 pub fn schema<P: Plugin>() -> serde_json::Value {
-    configuration::schema::<P::Config>().parse().expect("a schema is JSON")
+    crate::schema::of::<P::Config>().parse().expect("a schema is JSON")
 }
 
 fn configured<P: Plugin>(config: &str) -> P {
