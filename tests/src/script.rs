@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// A stage with the guest `scripted`, which says what its configuration says.
 #[must_use]
 pub fn scripted(name: &str, more: &str, config: &Value) -> String {
-    let grants = r#"grants = ["body", "recipients", "set-client"]"#;
+    let grants = r#"grants = ["envelope", "headers", "body", "recipients", "set-client"]"#;
     stage(name, "scripted", &format!("{grants}\n{more}"), config)
 }
 

@@ -23,6 +23,7 @@ const START: Duration = Duration::from_secs(120);
 pub struct Wasmilter {
     server: Server,
     admin: SocketAddr,
+    config: PathBuf,
     _scratch: Scratch,
 }
 
@@ -45,10 +46,10 @@ impl Wasmilter {
         let head = format!("[milter]\nlisten = [{listen:?}]\n[admin]\nlisten = \"{admin}\"\n");
         let file = scratch.write("wasmilter.toml", complete(&head, config));
         let mut command = Command::new(binary());
-        command.arg("serve").arg("--config").arg(file).current_dir(scratch.path());
+        command.arg("serve").arg("--config").arg(&file).current_dir(scratch.path());
         let mut server = Server::start(&mut command, &scratch.join("wasmilter.log"));
         server.wait_ready(START, || get(admin, "/readyz").is_some_and(|(status, _)| status == 200));
-        Self { server, admin, _scratch: scratch }
+        Self { server, admin, config: file, _scratch: scratch }
     }
 
     /// What `/metrics` shows.
@@ -69,6 +70,12 @@ impl Wasmilter {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.server.pid()
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.config.clone()
     }
 
     /// Its HTTP address.

@@ -52,7 +52,7 @@ fn eicar_is_found_by_a_real_clamd() {
     let listener = postfix.listener();
     let config = format!(
         "[services.clamd]\naddress = {:?}\n[[stage]]\nname = \"virus\"\nplugin = \"virus\"\n\
-         grants = [\"body\", \"service:clamd\"]\n[stage.config]\nservice = \"clamd\"\n",
+         grants = [\"headers\", \"body\", \"service:clamd\"]\n[stage.config]\nservice = \"clamd\"\n",
         clamd.address()
     );
     let host = Wasmilter::start(&listener.milter, &config);
@@ -81,8 +81,10 @@ fn eicar_is_found_by_a_real_clamd() {
 fn eicar_is_found_without_a_scanner() {
     let postfix = postfix::shared();
     let listener = postfix.listener();
-    let host =
-        Wasmilter::start(&listener.milter, "[[stage]]\nname = \"virus\"\nplugin = \"virus\"\ngrants = [\"body\"]\n");
+    let host = Wasmilter::start(
+        &listener.milter,
+        "[[stage]]\nname = \"virus\"\nplugin = \"virus\"\ngrants = [\"headers\", \"body\"]\n",
+    );
     let mut client = SmtpClient::connect(listener.smtp);
     let infected = send(&mut client, "embedded-infected@example.org", &with_attachment(&eicar()));
     assert!((500..600).contains(&infected.code), "{infected}");
@@ -112,7 +114,7 @@ fn spam_is_scored(service: &str, address: &str, mark: &str, score: f64) {
     let stage = |name: &str, when: &str, reject: f64| {
         format!(
             "[[stage]]\nname = {name:?}\nplugin = \"spam\"\nwhen = {when:?}\n\
-             grants = [\"body\", \"service:{service}\"]\n[stage.config]\nservice = {service:?}\nprotocol = {service:?}\n\
+             grants = [\"envelope\", \"headers\", \"body\", \"service:{service}\"]\n[stage.config]\nservice = {service:?}\nprotocol = {service:?}\n\
              tag = 5.0\nreject = {reject:?}\n"
         )
     };
@@ -168,7 +170,7 @@ fn mail_is_encrypted_so_that_openssl_can_decrypt_it() {
         server::run(&mut openssl);
     }
     let config = format!(
-        "[[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"body\", \"clock\", \"random\"]\n\
+        "[[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"envelope\", \"body\", \"clock\", \"random\"]\n\
          [stage.config]\ncertificates = {{ directory = {:?} }}\non_missing = \"reject\"\n",
         certificates.display().to_string()
     );
@@ -222,7 +224,7 @@ fn every_kind_of_mail_is_decrypted_byte_for_byte() {
             .arg(&certificate),
     );
     let config = format!(
-        "[[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"body\", \"clock\", \"random\"]\n\
+        "[[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"envelope\", \"body\", \"clock\", \"random\"]\n\
          [stage.config]\ncertificates = {{ directory = {certificates:?} }}\n"
     );
     let address = format!("unix:{}", scratch.join("milter.sock").display());
@@ -290,7 +292,7 @@ fn decrypt(message: &Path, key: &Path, certificate: &Path) -> Vec<u8> {
 fn a_disclaimer_is_readable_in_every_charset() {
     let postfix = postfix::shared();
     let listener = postfix.listener();
-    let config = "[[stage]]\nname = \"disclaimer\"\nplugin = \"disclaimer\"\ngrants = [\"body\"]\n\
+    let config = "[[stage]]\nname = \"disclaimer\"\nplugin = \"disclaimer\"\ngrants = [\"envelope\", \"headers\", \"text\"]\n\
          [stage.config]\ntext = \"Grüße – 東京\"\nhtml = \"<p>Grüße – 東京</p>\"\n";
     let host = Wasmilter::start(&listener.milter, config);
     let part = |charset: &str, encoding: &str, body: &[u8]| {
@@ -365,7 +367,7 @@ fn the_client_behind_a_relay_is_found_and_cannot_be_forged() {
         scripted(name, &format!("when = \"client.address == '{address}'\""), &edits)
     };
     let config = [
-        "[[stage]]\nname = \"peer\"\nplugin = \"peer-address\"\ngrants = [\"set-client\"]\n\
+        "[[stage]]\nname = \"peer\"\nplugin = \"peer-address\"\ngrants = [\"headers\", \"set-client\"]\n\
          [stage.config]\ntrusted = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n"
             .to_owned(),
         mark("outside", "203.0.113.9"),

@@ -37,7 +37,7 @@ fn observing() -> String {
     let bundled = |name: &str, config: &str| {
         format!(
             "[[stage]]\nname = {name:?}\nplugin = {name:?}\nmode = \"shadow\"\non_failure = \"skip\"\n\
-             grants = [\"body\", \"set-client\", \"clock\", \"random\"]\n[stage.config]\n{config}\n"
+             grants = [\"envelope\", \"headers\", \"body\", \"set-client\", \"clock\", \"random\"]\n[stage.config]\n{config}\n"
         )
     };
     [

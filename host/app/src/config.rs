@@ -581,7 +581,8 @@ impl Stage {
         let mut grants = Grants::default();
         for text in table.texts("grants", false).unwrap_or_default() {
             if let Err(message) = grants.add(&text.value) {
-                table.wrong(&text.at, message, nearest_grant(&text.value));
+                let help = if message.starts_with("no such") { nearest_grant(&text.value) } else { None };
+                table.wrong(&text.at, message, help);
             } else if let Some(service) = text.value.strip_prefix("service:")
                 && !services.iter().any(|known| known == service)
             {

@@ -10,7 +10,7 @@
     reason = "helpers of tests may panic, as tests may"
 )]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 use wasmilter_app::config::{Config, source::Source};
 
 #[test]
@@ -38,7 +38,7 @@ fn every_sample_gives_the_expected_mistakes() {
             wrong.push(format!("{}:\n{got}", name.display()));
         }
     }
-    assert!(samples >= 9, "{samples} samples");
+    assert!(samples >= 10, "{samples} samples");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -52,11 +52,15 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.limits.message_deadline.as_secs(), 60);
     assert_eq!(config.limits.body_in_memory, 1_000_000);
     let stage = &config.stages[0];
-    assert_eq!((stage.timeout.as_secs(), stage.memory, stage.concurrency), (10, 64_000_000, 16));
+    assert_eq!((stage.timeout.as_secs(), stage.limits.memory, stage.concurrency), (10, 64_000_000, 16));
+    assert_eq!(stage.limits, wasmilter_wasm::Limits { memory: 64_000_000, ..wasmilter_wasm::Limits::default() });
+    assert_eq!(stage.breaker, wasmilter_pipeline::BreakerSettings::default());
+    assert_eq!((config.dns.servers.len(), config.dns.timeout.as_secs(), config.dns.cache), (0, 5, 10_000));
+    assert_eq!((config.store.file.is_none(), config.store.entries, config.reload.watch), (true, 100_000, false));
     assert_eq!(stage.on_failure, wasmilter_pipeline::OnFailure::Tempfail);
     assert_eq!(stage.mode, wasmilter_pipeline::Mode::Enforce);
     assert_eq!(stage.isolation, wasmilter_wasm::Isolation::Message);
-    assert_eq!(stage.grants.names(), ["body"]);
+    assert_eq!(stage.grants.names(), ["text", "attachments", "raw"]);
 }
 
 #[test]
@@ -72,7 +76,34 @@ fn every_key_arrives() {
     assert_eq!((config.services["clamd"].connections, config.services["rspamd"].connections), (8, 16));
     assert_eq!(config.plugins.directory.unwrap(), Path::new("/etc/w/plugins"));
     let stage = &config.stages[0];
-    assert_eq!(stage.grants.names(), ["body", "recipients", "set-client", "clock", "random", "service:clamd"]);
+    let grants = stage.grants.names().join(" ");
+    let expected =
+        "envelope headers text attachments raw recipients set-client service:clamd dns store:shared clock random";
+    assert_eq!(grants, expected);
+    let limits = wasmilter_wasm::Limits {
+        cpu: Duration::from_secs(2),
+        memory: 64_000_000,
+        inline_bytes: 1_000_000,
+        output_bytes: 10_000_000,
+        host_calls: 1_000,
+        log_lines: 10,
+        log_bytes: 2_000,
+        edits: 20,
+        facts: 5,
+        fact_bytes: 4_000,
+        open_streams: 2,
+        service_bytes: 5_000_000,
+        dns_queries: 7,
+        store_calls: 9,
+    };
+    assert_eq!(stage.limits, limits);
+    let (pause, longest_pause) = (Duration::from_secs(10), Duration::from_secs(60));
+    assert_eq!(stage.breaker, wasmilter_pipeline::BreakerSettings { failures: 3, pause, longest_pause });
+    let servers: Vec<String> = config.dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:5353"]);
+    assert_eq!((config.dns.timeout.as_secs(), config.dns.cache), (2, 500));
+    assert_eq!(config.store.file.as_ref().unwrap().value, Path::new("/etc/w/store.redb"));
+    assert_eq!((config.store.entries, config.reload.watch), (5_000, true));
     assert_eq!(stage.mode, wasmilter_pipeline::Mode::Shadow);
     assert_eq!(stage.on_failure, wasmilter_pipeline::OnFailure::Quarantine);
     assert!(matches!(stage.isolation, wasmilter_wasm::Isolation::Worker { .. }));

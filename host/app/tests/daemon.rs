@@ -55,8 +55,11 @@ const METRICS: &[&str] = &[
     "wasmilter_build_info",
     "wasmilter_config_last_reload_success_timestamp_seconds",
     "wasmilter_config_last_reload_successful",
+    "wasmilter_config_reloads_total",
     "wasmilter_connections",
     "wasmilter_connections_total",
+    "wasmilter_dns_duration_seconds",
+    "wasmilter_dns_queries_total",
     "wasmilter_host_failures_total",
     "wasmilter_message_duration_seconds",
     "wasmilter_message_size_bytes",
@@ -68,12 +71,18 @@ const METRICS: &[&str] = &[
     "wasmilter_service_connections",
     "wasmilter_service_connections_total",
     "wasmilter_service_failures_total",
+    "wasmilter_stage_breaker_openings_total",
+    "wasmilter_stage_breaker_state",
     "wasmilter_stage_decisions_total",
     "wasmilter_stage_duration_seconds",
     "wasmilter_stage_failures_total",
     "wasmilter_stage_in_flight",
     "wasmilter_stage_restarts_total",
     "wasmilter_stage_waiting",
+    "wasmilter_store_entries",
+    "wasmilter_store_expired_total",
+    "wasmilter_store_operations_total",
+    "wasmilter_store_sync_duration_seconds",
     "wasmilter_transactions_aborted_total",
 ];
 
@@ -81,7 +90,7 @@ const METRICS: &[&str] = &[
 fn the_daemon_becomes_ready_shows_its_metrics_and_stops_cleanly() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("milter.sock");
-    let service = "grants = ['body']\n[services.clamd]\naddress = '127.0.0.1:1'\n";
+    let service = "grants = ['headers', 'body']\n[services.clamd]\naddress = '127.0.0.1:1'\n";
     let source = configuration(directory.path(), &format!("unix:{}", socket.display()), service);
     let app = App::build(&source).unwrap();
     assert_eq!(app.stages()[0].started_from, "snapshot");
@@ -123,7 +132,7 @@ fn an_address_in_use_is_an_error_that_names_it() {
     let directory = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("inet:{}", taken.local_addr().unwrap());
-    let app = App::build(&configuration(directory.path(), &listen, "grants = ['body']")).unwrap();
+    let app = App::build(&configuration(directory.path(), &listen, "grants = ['headers', 'body']")).unwrap();
     let (_tell, signals) = mpsc::channel(1);
     let error = System::new()
         .block_on(app.serve_until(Signals::from_channel(signals), |_| panic!("it is not ready")))
@@ -162,12 +171,12 @@ fn what_the_text_names_is_looked_at_too_and_all_mistakes_come_together() {
     for expected in expected {
         assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected} is not in {found:#?}");
     }
-    assert!(found.iter().any(|mistake| mistake.contains("stage[0]: the plugin needs body")), "{found:#?}");
+    assert!(found.iter().any(|mistake| mistake.contains("stage[0]: the plugin needs ")), "{found:#?}");
 }
 
 #[test]
 fn a_plugins_own_mistakes_are_shown_at_their_keys() {
-    let found = mistakes("grants = ['body']\n[stage.config]\non_virus = 'eat'\n");
+    let found = mistakes("grants = ['headers', 'body']\n[stage.config]\non_virus = 'eat'\n");
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("stage[0].config"), "{found:#?}");
 }
@@ -178,10 +187,10 @@ fn a_plugins_own_mistakes_are_shown_at_their_keys() {
 fn mistakes_hide_no_others_and_make_no_more() {
     let found = mistakes(
         "[stage.config]\non_virus = 'eat'\nsignatures = { file = 'none' }\n[[stage]]\nname = 'd'\n\
-         plugin = 'disclaimer'\ngrants = ['body']\n[stage.config]\ntext = { file = 'none' }\n",
+         plugin = 'disclaimer'\ngrants = ['envelope', 'headers', 'text']\n[stage.config]\ntext = { file = 'none' }\n",
     );
     let expected = [
-        "stage[0]: the plugin needs body",
+        "stage[0]: the plugin needs ",
         "stage[0].config.on_virus: ",
         "stage[0].config.signatures.file: \"none\" can not be read",
         "stage[1].config.text.file: \"none\" can not be read",
@@ -190,4 +199,25 @@ fn mistakes_hide_no_others_and_make_no_more() {
     for (mistake, expected) in found.iter().zip(expected) {
         assert!(mistake.contains(expected), "{expected} is not in {found:#?}");
     }
+}
+
+/// What to write stands there, ready to be copied.
+#[test]
+fn missing_grants_are_told_with_the_whole_line_to_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = configuration(directory.path(), "unix:/nowhere.sock", "grants = ['clock']");
+    let Err(BuildError::Config(mistakes)) = App::build(&source) else { panic!("it has no mistakes") };
+    let help = mistakes.list()[0].help.clone().unwrap();
+    assert!(help.starts_with("write grants = [\"headers\", ") && help.ends_with("\"clock\"]"), "{help}");
+}
+
+#[test]
+fn a_reload_is_for_who_serves_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let app =
+        App::build(&configuration(directory.path(), "unix:/nowhere.sock", "grants = ['headers', 'body']")).unwrap();
+    let reloader = app.reloader();
+    drop(app);
+    let outcome = System::new().block_on(reloader.reload());
+    assert!(matches!(outcome, Err(wasmilter_app::ReloadError::NotServing)), "{outcome:?}");
 }

@@ -13,12 +13,13 @@ mod invariants;
 use invariants::fuzz_configuration;
 use proptest::{prelude::*, test_runner::Config as Settings};
 
-const SAMPLES: [&str; 6] = [
+const SAMPLES: [&str; 7] = [
     include_str!("config/everything.toml"),
     include_str!("config/smallest.toml"),
     include_str!("config/stages.toml"),
     include_str!("config/unknown-keys.toml"),
     include_str!("config/wrong-types.toml"),
+    include_str!("config/wrong-limits.toml"),
     include_str!("config/wrong-values.toml"),
 ];
 

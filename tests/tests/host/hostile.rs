@@ -13,48 +13,63 @@ use wasmilter_tests::{
 
 #[test]
 fn an_endless_loop() {
-    hurts_only_its_own("endless-loop", "timeout = \"300ms\"", &json!({}), "timeout");
+    hurts_only_its_own("endless-loop", "grants = [\"headers\"]\ntimeout = \"300ms\"", &json!({}), "timeout");
 }
 
 #[test]
 fn an_endless_loop_of_calls() {
-    hurts_only_its_own("endless-loop", "timeout = \"300ms\"", &json!({ "in": "host" }), "timeout|limit");
+    hurts_only_its_own(
+        "endless-loop",
+        "grants = [\"headers\"]\ntimeout = \"300ms\"",
+        &json!({ "in": "host" }),
+        "timeout|limit",
+    );
 }
 
 #[test]
 fn a_memory_bomb() {
-    hurts_only_its_own("memory-bomb", "memory = \"16MB\"", &json!({ "bytes": 1_000_000_000 }), "memory");
+    hurts_only_its_own(
+        "memory-bomb",
+        "grants = [\"headers\"]\nmemory = \"16MB\"",
+        &json!({ "bytes": 1_000_000_000 }),
+        "memory",
+    );
 }
 
 #[test]
 fn a_deep_recursion() {
-    hurts_only_its_own("deep-recursion", "", &json!({}), "trap");
+    hurts_only_its_own("deep-recursion", "grants = [\"headers\"]", &json!({}), "trap");
 }
 
 #[test]
 fn a_panic() {
-    hurts_only_its_own("trap", "grants = [\"body\"]", &json!({ "how": "panic" }), "trap");
+    hurts_only_its_own("trap", "grants = [\"headers\"]", &json!({ "how": "panic" }), "trap");
 }
 
 #[test]
 fn a_read_outside_of_memory() {
-    hurts_only_its_own("trap", "grants = [\"body\"]", &json!({ "how": "bounds" }), "trap");
+    hurts_only_its_own("trap", "grants = [\"headers\"]", &json!({ "how": "bounds" }), "trap");
 }
 
 #[test]
 fn a_part_that_does_not_exist() {
-    hurts_only_its_own("trap", "grants = [\"body\"]", &json!({ "how": "part" }), "trap");
+    hurts_only_its_own("trap", "grants = [\"headers\"]", &json!({ "how": "part" }), "trap");
 }
 
 #[test]
 fn a_huge_decision() {
-    hurts_only_its_own("huge-decision", "grants = [\"body\"]", &json!({ "edits": 100_000 }), "limit|refused|memory");
+    hurts_only_its_own(
+        "huge-decision",
+        "grants = [\"headers\", \"body\"]",
+        &json!({ "edits": 100_000 }),
+        "limit|refused|memory",
+    );
 }
 
 #[test]
 fn forged_edits() {
     for forge in ["crlf", "name-colon", "nul", "part", "recipient", "client", "reply-code", "reply-text", "nan"] {
-        hurts_only_its_own("forged-edits", "grants = [\"body\"]", &json!({ "forge": forge }), "refused");
+        hurts_only_its_own("forged-edits", "grants = [\"headers\", \"body\"]", &json!({ "forge": forge }), "refused");
     }
 }
 

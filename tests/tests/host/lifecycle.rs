@@ -30,7 +30,12 @@ fn signal(host: &Wasmilter, signal: Signal) {
 fn a_message_in_flight_is_finished_before_the_end() {
     let scratch = Scratch::new("lifecycle");
     let address = format!("unix:{}", scratch.join("milter.sock").display());
-    let config = stage("slow", "slow", "grants = [\"clock\"]", &json!({ "milliseconds": 2_000, "subject": "slow" }));
+    let config = stage(
+        "slow",
+        "slow",
+        "grants = [\"headers\", \"clock\"]",
+        &json!({ "milliseconds": 2_000, "subject": "slow" }),
+    );
     let host = Wasmilter::start_at(&address, &config);
     run(async {
         let mut mta = greeted(&address, Flavour::Postfix).await;
@@ -164,11 +169,11 @@ fn a_second_start_loads_every_bundled_plugin_within_a_second() {
     let scratch = Scratch::new("lifecycle");
     let certificate = wasmilter_tests::corpus::repository().join("examples/demo/keys");
     let config = format!(
-        "[[stage]]\nname = \"peer\"\nplugin = \"peer-address\"\ngrants = [\"set-client\"]\nconfig = {{ trusted = [\"10.0.0.0/8\"] }}\n\
-         [[stage]]\nname = \"virus\"\nplugin = \"virus\"\ngrants = [\"body\"]\n\
-         [[stage]]\nname = \"spam\"\nplugin = \"spam\"\ngrants = [\"body\"]\n\
-         [[stage]]\nname = \"disclaimer\"\nplugin = \"disclaimer\"\ngrants = [\"body\"]\nconfig = {{ text = \"x\" }}\n\
-         [[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"body\", \"clock\", \"random\"]\n\
+        "[[stage]]\nname = \"peer\"\nplugin = \"peer-address\"\ngrants = [\"headers\", \"set-client\"]\nconfig = {{ trusted = [\"10.0.0.0/8\"] }}\n\
+         [[stage]]\nname = \"virus\"\nplugin = \"virus\"\ngrants = [\"headers\", \"body\"]\n\
+         [[stage]]\nname = \"spam\"\nplugin = \"spam\"\ngrants = [\"envelope\", \"headers\", \"body\"]\n\
+         [[stage]]\nname = \"disclaimer\"\nplugin = \"disclaimer\"\ngrants = [\"envelope\", \"headers\", \"text\"]\nconfig = {{ text = \"x\" }}\n\
+         [[stage]]\nname = \"encryption\"\nplugin = \"encryption\"\ngrants = [\"envelope\", \"body\", \"clock\", \"random\"]\n\
          config = {{ certificates = {{ directory = {certificate:?} }}, on_missing = \"pass\" }}\n"
     );
     let start = |number: u32| {

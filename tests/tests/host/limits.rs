@@ -49,7 +49,7 @@ fn one_message_too_many_in_flight_is_told_to_come_again() {
     let slow = stage(
         "slow",
         "slow",
-        "grants = [\"clock\"]\ntimeout = \"30s\"",
+        "grants = [\"headers\", \"clock\"]\ntimeout = \"30s\"",
         &json!({ "milliseconds": 12_000, "subject": "slow" }),
     );
     let host = Wasmilter::start_at(&address, &(String::from("[limits]\nin_flight = 1\n") + &slow));
@@ -81,7 +81,7 @@ fn one_message_too_many_in_flight_is_told_to_come_again() {
 fn a_stage_without_a_free_slot_fails_as_overloaded() {
     let scratch = Scratch::new("limits");
     let address = format!("unix:{}", scratch.join("milter.sock").display());
-    let more = "grants = [\"clock\"]\ntimeout = \"1500ms\"\nconcurrency = 1\non_failure = \"tempfail\"";
+    let more = "grants = [\"headers\", \"clock\"]\ntimeout = \"1500ms\"\nconcurrency = 1\non_failure = \"tempfail\"";
     let config = stage("slow", "slow", more, &json!({ "milliseconds": 1_200 }));
     let host = Wasmilter::start_at(&address, &(String::from("[limits]\nworkers = 1\n") + &config));
     run(async {
@@ -110,7 +110,7 @@ fn large_bodies_leave_no_file_behind() {
     let address = format!("unix:{}", scratch.join("milter.sock").display());
     let spool = scratch.directory("spool");
     let config = format!("[limits]\nbody_in_memory = \"64kB\"\n[spool]\ndirectory = {spool:?}\n")
-        + &stage("slow", "slow", "grants = [\"clock\"]", &json!({ "milliseconds": 500 }));
+        + &stage("slow", "slow", "grants = [\"headers\", \"clock\"]", &json!({ "milliseconds": 500 }));
     let host = Wasmilter::start_at(&address, &config);
     let files = || fs::read_dir(&spool).unwrap().count();
     run(async {

@@ -12,6 +12,7 @@
 mod hostile;
 mod lifecycle;
 mod limits;
+mod reload;
 
 use std::time::Duration;
 use wasmilter_tests::fake_mta::{FakeMta, Flavour, Mail, Offer, Outcome};

@@ -27,7 +27,7 @@ pub(crate) fn a_sender_or_a_recipient_is_refused_and_the_rest_goes_on(mta: Mta) 
         "mail": rule("unwanted@", "reject", 550, "5.7.1", "we do not know you"),
         "rcpt": rule("full@", "tempfail", 452, "4.2.2", "mailbox is full"),
     });
-    let host = Wasmilter::start(&door.milter, &stage("hooks", "hooks", "", &config));
+    let host = Wasmilter::start(&door.milter, &stage("hooks", "hooks", "grants = [\"envelope\"]", &config));
     let mut client = SmtpClient::connect(door.smtp);
     for round in 0..2 {
         assert_refused(client.command("MAIL FROM:<unwanted@example.net>"), 550, "5.7.1", "we do not know you");
@@ -54,7 +54,7 @@ pub(crate) fn a_client_is_refused_when_it_connects_or_greets(mta: Mta) {
     let door = mta.door();
     let config =
         json!({ "helo": { "when": "liar", "verdict": "reject", "code": 550, "enhanced": "5.7.1", "text": "no" } });
-    let host = Wasmilter::start(&door.milter, &stage("hooks", "hooks", "", &config));
+    let host = Wasmilter::start(&door.milter, &stage("hooks", "hooks", "grants = [\"envelope\"]", &config));
     // What is said of a greeting sticks to the session: nothing is accepted any more.
     let mut client = SmtpClient::connect_silent(door.smtp);
     client.command("EHLO liar.example.net");
@@ -70,7 +70,7 @@ pub(crate) fn a_client_is_refused_when_it_connects_or_greets(mta: Mta) {
 
     let door = mta.door();
     let config = json!({ "connect": { "when": "127.0.0.1", "verdict": "tempfail", "code": 451, "enhanced": "4.7.1", "text": "not now" } });
-    let host = Wasmilter::start(&door.milter, &stage("hooks", "hooks", "", &config));
+    let host = Wasmilter::start(&door.milter, &stage("hooks", "hooks", "grants = [\"envelope\"]", &config));
     let mut client = SmtpClient::connect_silent(door.smtp);
     if client.banner.code == 220 {
         client.command("EHLO client.example.net");
