@@ -241,6 +241,9 @@ fn number(ty: ValType) -> Result<&'static str> {
     })
 }
 
+/// What comes in the place of an item: the id of the section that it stands in, and its content. None: it stays.
+type Rewritten = Option<(u8, Vec<u8>)>;
+
 /// Writes the component anew, section by section.
 struct Writer<'a> {
     engine: &'a [u8],
@@ -294,12 +297,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Hands each item to `rewrite`; None: it stays as it is.
+    /// Hands each item to `rewrite`.
     fn items<T: FromReader<'a>>(
         &mut self,
         id: u8,
         section: SectionLimited<'a, T>,
-        rewrite: fn(&mut Self, T) -> Result<Option<(u8, Vec<u8>)>>,
+        rewrite: fn(&mut Self, T) -> Result<Rewritten>,
     ) -> Result<()> {
         let end = section.range().end;
         let items = section.into_iter_with_offsets().collect::<Result<Vec<_>, _>>()?;
@@ -314,14 +317,14 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn import(&mut self, _import: ComponentImport<'a>) -> Result<Option<(u8, Vec<u8>)>> {
+    fn import(&mut self, _import: ComponentImport<'a>) -> Result<Rewritten> {
         let index = self.imports;
         self.imports = index.saturating_add(1);
         // Made of no exports.
         Ok(self.found.instances.contains(&index).then(|| (id::INSTANCE, vec![0x01, 0x00])))
     }
 
-    fn alias(&mut self, alias: ComponentAlias<'a>) -> Result<Option<(u8, Vec<u8>)>> {
+    fn alias(&mut self, alias: ComponentAlias<'a>) -> Result<Rewritten> {
         match alias {
             ComponentAlias::InstanceExport { kind, instance_index, .. } => {
                 if !self.found.instances.contains(&instance_index) {
@@ -354,7 +357,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn canonical(&mut self, canonical: CanonicalFunction) -> Result<Option<(u8, Vec<u8>)>> {
+    fn canonical(&mut self, canonical: CanonicalFunction) -> Result<Rewritten> {
         if let CanonicalFunction::Lift { .. } = canonical {
             return Ok(None);
         }
