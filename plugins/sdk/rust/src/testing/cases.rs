@@ -465,16 +465,23 @@ impl Call {
                 client.address.clone_from(&self.client);
                 client.port = self.client_port;
                 client.hostname.clone_from(&self.client_name);
-                if !matches!(ask, Ask::Connect) {
-                    client.helo.clone_from(&self.helo);
-                }
-                client.auth_user.clone_from(&self.auth);
-                client.auth_mechanism = if self.auth.is_empty() { String::new() } else { self.auth_mechanism.clone() };
-                client.tls_version.clone_from(&self.tls);
-                client.tls_cipher.clone_from(&self.tls_cipher);
                 client.listener.clone_from(&self.listener);
+                // What a real session has by then.
+                if matches!(ask, Ask::Connect) {
+                    for later in [&mut client.helo, &mut client.tls_version, &mut client.tls_cipher] {
+                        later.clear();
+                    }
+                } else {
+                    client.helo.clone_from(&self.helo);
+                    client.tls_version.clone_from(&self.tls);
+                    client.tls_cipher.clone_from(&self.tls_cipher);
+                }
+                if !self.auth.is_empty() && !matches!(ask, Ask::Connect | Ask::Helo) {
+                    client.auth_user.clone_from(&self.auth);
+                    client.auth_mechanism.clone_from(&self.auth_mechanism);
+                }
             })
-            .with_sender(&self.from)
+            .with_sender(if matches!(ask, Ask::Connect | Ask::Helo) { "" } else { &self.from })
             .with_recipients(&accepted)
             .with_queue_id(&self.queue_id);
         for (name, value) in &self.facts {
