@@ -6,7 +6,7 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Everything that differs, in the order of `expected.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,17 +89,16 @@ impl Difference {
     pub fn render(&self, colour: bool) -> String {
         let mut text = String::new();
         for block in &self.0 {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{}", block.what);
+            text += &format!("{}\n", block.what);
             for line in &block.lines {
                 let (sign, style) = match line.mark {
                     Mark::Same => ("         ", ""),
                     Mark::Expected => ("expected ", "\x1b[32m"),
                     Mark::Got => ("got      ", "\x1b[31m"),
                 };
-                let _ = match colour && !style.is_empty() {
-                    true => writeln!(text, "  {style}{sign} {}\x1b[0m", line.text),
-                    false => writeln!(text, "  {sign} {}", line.text),
+                text += &match colour && !style.is_empty() {
+                    true => format!("  {style}{sign} {}\x1b[0m\n", line.text),
+                    false => format!("  {sign} {}\n", line.text),
                 };
             }
         }

@@ -29,7 +29,7 @@ pub(crate) struct Keys {
     pub(crate) now: Option<Spanned<Value>>,
     pub(crate) grants: Option<Vec<Spanned<String>>>,
     pub(crate) config: Option<Spanned<Table>>,
-    pub(crate) services: Option<Spanned<BTreeMap<String, Short<String, Vec<Spanned<StreamKeys>>>>>>,
+    pub(crate) services: Option<Spanned<BTreeMap<String, ServiceKeys>>>,
     pub(crate) dns: Option<Spanned<DnsKeys>>,
     pub(crate) store: Option<Spanned<StoreKeys>>,
     pub(crate) call: Option<Spanned<Vec<Keys>>>,
@@ -64,6 +64,9 @@ impl Keys {
         after.or_else(|| self.times.as_ref().map(|value| ("times", value.span())))
     }
 }
+
+/// A service: what it answers to everybody, or each of its streams.
+pub(crate) type ServiceKeys = Short<String, Vec<Spanned<StreamKeys>>>;
 
 /// One `[[services.NAME]]`: a stream.
 #[derive(Debug, Default, Deserialize)]

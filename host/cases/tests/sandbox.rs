@@ -1,4 +1,11 @@
 //! Cases of the tests' guests, in the sandbox.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
 
 use std::{fs, path::Path};
 use tempfile::TempDir;

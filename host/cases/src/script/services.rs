@@ -3,7 +3,7 @@
 use super::{Strayed, lock, shown};
 use crate::{
     source::{CaseError, Short, Source},
-    transaction::{StepKeys, StreamKeys},
+    transaction::{ServiceKeys, StepKeys, StreamKeys},
 };
 use bytes::Bytes;
 use std::{
@@ -52,11 +52,8 @@ enum Wants {
 }
 
 impl ServicesScript {
-    pub(crate) fn read(
-        keys: BTreeMap<String, Short<String, Vec<Spanned<StreamKeys>>>>,
-        source: &Source,
-    ) -> Result<Self, CaseError> {
-        let service = |keys: Short<String, Vec<Spanned<StreamKeys>>>| match keys {
+    pub(crate) fn read(keys: BTreeMap<String, ServiceKeys>, source: &Source) -> Result<Self, CaseError> {
+        let service = |keys: ServiceKeys| match keys {
             Short::Short(answer) => Ok(Service::Always(answer.into())),
             Short::Long(streams) => {
                 Ok(Service::Streams(streams.into_iter().map(|keys| stream(keys, source)).collect::<Result<_, _>>()?))
