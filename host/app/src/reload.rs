@@ -160,9 +160,11 @@ impl Reloading {
                 }
                 request = self.requests.recv() => match request {
                     Some(request) => request,
-                    // Nobody is left to ask; files may still change.
-                    None if on => continue,
-                    None => { drop(stop.await); return self; }
+                    // Nobody is left to ask.
+                    None => {
+                        drop(stop.await);
+                        return self;
+                    }
                 },
             };
             let mut asked = vec![request];
