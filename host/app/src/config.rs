@@ -28,6 +28,7 @@ use toml::de::DeTable;
 use wasmilter_message::grants::Grants;
 use wasmilter_milter::Address;
 use wasmilter_pipeline::{BreakerSettings, Mode, OnFailure};
+use wasmilter_registry::{Digest, PublicKey};
 use wasmilter_services::ServiceAddress;
 use wasmilter_wasm::{Isolation, Limits as StageLimits};
 
@@ -54,6 +55,10 @@ pub struct Config {
     pub reload: Reload,
     /// `[plugins]`: where bundled plugins are found.
     pub plugins: Plugins,
+    /// `[registries."HOST"]`: how to speak to the registries that plugins come from.
+    pub registries: BTreeMap<String, Registry>,
+    /// `[keys.NAME]`: keys by which plugins may have to be signed.
+    pub keys: BTreeMap<String, PublicKey>,
     /// `[sandbox]`: how plugins are run.
     pub sandbox: Sandbox,
     /// `[spool]`: where large bodies are kept while in flight.
@@ -147,6 +152,21 @@ pub struct Reload {
 pub struct Plugins {
     /// `directory`: searched first for plugins that are named without a path. Relative to the file.
     pub directory: Option<PathBuf>,
+    /// `fetch_timeout`: for fetching one plugin from a registry. Default `"60s"`.
+    pub fetch_timeout: Duration,
+}
+
+/// `[registries."HOST[:PORT]"]`; a registry without one is spoken to over TLS, without a login.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    /// `user`: who logs in. Goes with `password_file`.
+    pub user: Option<String>,
+    /// `password_file`: a file with the password or access token, relative to the configuration file.
+    pub password_file: Option<Located<PathBuf>>,
+    /// `authority_file`: certificate (PEM) of an authority to trust beside the system's.
+    pub authority_file: Option<Located<PathBuf>>,
+    /// `plain_http`: no TLS, for a registry on this machine. Digests and signatures are checked all the same. Default false.
+    pub plain_http: bool,
 }
 
 /// `[sandbox]`.
@@ -200,9 +220,15 @@ pub struct Stage {
     pub at: Spot,
     /// `name`: unique; lower case letters, digits, `-`, `_`. In metrics, logs and the names of facts. Required.
     pub name: String,
-    /// `plugin`: a bundled plugin's name, or a path to a .wasm file, relative to the configuration file. Required; None when
+    /// `plugin`: a bundled plugin's name, a path to a .wasm file, relative to the configuration file, or a plugin in a registry:
+    /// `oci://HOST/NAME@sha256:…`. Required; None when
     /// it was wrong.
     pub plugin: Option<Located<String>>,
+    /// `digest`: `sha256:…` that the plugin must have.
+    pub digest: Option<Located<Digest>>,
+    /// `signed_by`: name of the key in `[keys]` by which the plugin must be signed: a file by `FILE.minisig` beside it, one from a
+    /// registry by the signature that was pushed with it.
+    pub signed_by: Option<Located<String>>,
     /// `when`: the stage runs only if this condition holds.
     pub when: Option<Located<String>>,
     /// `unless`: the stage runs only if this condition does not hold; with both, `when` is looked at first.
@@ -262,6 +288,8 @@ impl Config {
             store: Store::read(root.table("store"), source),
             reload: Reload::read(root.table("reload")),
             plugins: Plugins::read(root.table("plugins"), source),
+            registries: read_registries(&mut root, source),
+            keys: read_keys(&mut root),
             sandbox: Sandbox::read(root.table("sandbox"), source),
             spool: Spool::read(root.table("spool"), source),
             log: Log::read(root.table("log")),
@@ -447,10 +475,57 @@ impl Reload {
 
 impl Plugins {
     fn read(mut table: Reader<'_>, source: &Source) -> Self {
-        let plugins = Self { directory: table.text("directory").map(|text| source.resolve(&text.value)) };
+        let plugins = Self {
+            directory: table.text("directory").map(|text| source.resolve(&text.value)),
+            fetch_timeout: table.duration("fetch_timeout", secs(1)..secs(3_600), secs(60)),
+        };
         table.finish();
         plugins
     }
+}
+
+fn read_registries(root: &mut Reader<'_>, source: &Source) -> BTreeMap<String, Registry> {
+    let tables = root.named_tables("registries");
+    tables.into_iter().map(|(host, table)| (host.value, Registry::read(table, source))).collect()
+}
+
+impl Registry {
+    fn read(mut table: Reader<'_>, source: &Source) -> Self {
+        let file = |text: Located<String>| Located { value: source.resolve(&text.value), at: text.at };
+        let registry = Self {
+            user: table.text("user").map(|text| text.value),
+            password_file: table.text("password_file").map(file),
+            authority_file: table.text("authority_file").map(file),
+            plain_http: table.flag("plain_http", false),
+        };
+        match (table.has("user"), table.has("password_file")) {
+            (true, false) => {
+                table.missing("password_file", "say where the password is: a file that holds nothing else")
+            }
+            (false, true) => table.missing("user", "say whose password it is"),
+            _ => {}
+        }
+        table.finish();
+        registry
+    }
+}
+
+fn read_keys(root: &mut Reader<'_>) -> BTreeMap<String, PublicKey> {
+    let mut keys = BTreeMap::new();
+    for (name, mut table) in root.named_tables("keys") {
+        if !is_name(&name.value) {
+            table.wrong(&name.at, NAME_RULE, None);
+        }
+        let key = table.parsed("minisign", "a public key such as \"RW…\"", |text| {
+            PublicKey::parse(text).map_err(|error| format!("must be a public key: {error}"))
+        });
+        if table.written() && !table.has("minisign") {
+            table.missing("minisign", "give the public key: the second line of minisign.pub");
+        }
+        table.finish();
+        keys.extend(key.map(|key| (name.value, key.value)));
+    }
+    keys
 }
 
 impl Sandbox {
@@ -511,6 +586,10 @@ impl Stage {
         if table.written() && !table.has("plugin") {
             table.missing("plugin", "name a bundled plugin, or give the path of a .wasm file");
         }
+        let digest = table.parsed("digest", "a digest such as \"sha256:…\"", |text| {
+            text.parse::<Digest>().map_err(|_| format!("must be sha256: and 64 hexadecimal digits, is {text:?}"))
+        });
+        let signed_by = table.text("signed_by");
         let (when, unless) = (table.text("when"), table.text("unless"));
         let timeout = table.duration("timeout", Duration::from_millis(1)..secs(3_600), secs(10));
         let memory = table.size("memory", 1 << 16..1 << 32, 64_000_000);
@@ -539,6 +618,8 @@ impl Stage {
             at,
             name,
             plugin,
+            digest,
+            signed_by,
             when,
             unless,
             timeout,

@@ -9,6 +9,7 @@ pub mod config;
 mod descriptors;
 pub mod inspect;
 pub mod metrics;
+mod origin;
 mod parts;
 pub mod reload;
 mod schema;

@@ -2,14 +2,13 @@
 //! Whatever is wrong is a mistake at its place in the configuration, and the next stage is looked at all the same.
 
 use crate::{
-    bundled,
     config::{
         Config, Stage as Configured,
         diagnostic::Diagnostics,
         expand::{Expanded, expand},
         source::{Located, Spot},
     },
-    schema,
+    origin, schema,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -31,7 +30,7 @@ pub struct StageSummary {
     pub name: String,
     /// The plugin as configured.
     pub plugin: String,
-    /// The plugin's file.
+    /// The plugin's file, or its reference in a registry.
     pub file: PathBuf,
     /// How the plugin calls itself, with its version.
     pub version: String,
@@ -222,16 +221,16 @@ fn load(
     mistakes: &mut Diagnostics,
 ) -> Option<(PathBuf, Digest, Component)> {
     let plugin = configured.plugin.as_ref()?;
-    let file = match bundled::find(plugin, config) {
-        Ok(file) => file,
-        Err(not_found) => {
-            mistakes.add(&plugin.at, not_found.message, Some(not_found.help));
+    let obtained = match origin::obtain(configured, plugin, config) {
+        Ok(obtained) => obtained,
+        Err(refused) => {
+            mistakes.add(&refused.at, refused.message, refused.help);
             return None;
         }
     };
-    prepared.files.push(file.clone());
-    match compile(&file, ground, &mut prepared.components) {
-        Ok((digest, component)) => Some((file, digest, component)),
+    prepared.files.extend(obtained.files);
+    match compile(&obtained.from, &obtained.component, ground, &mut prepared.components) {
+        Ok((digest, component)) => Some((obtained.from, digest, component)),
         Err(error) => {
             mistakes.add(&plugin.at, error.to_string(), None);
             None
@@ -240,16 +239,16 @@ fn load(
 }
 
 fn compile(
-    file: &Path,
+    from: &Path,
+    bytes: &[u8],
     ground: &Ground<'_>,
     components: &mut BTreeMap<Digest, Component>,
 ) -> Result<(Digest, Component), LoadError> {
-    let bytes = std::fs::read(file).map_err(|error| LoadError::Read { path: file.to_owned(), error })?;
-    let digest: Digest = Sha256::digest(&bytes).into();
+    let digest: Digest = Sha256::digest(bytes).into();
     let known = components.get(&digest).or_else(|| ground.components?.components.get(&digest));
     let component = match known {
         Some(component) => component.clone(),
-        None => ground.sandbox.load_bytes(&file.display().to_string(), &bytes)?,
+        None => ground.sandbox.load_bytes(&from.display().to_string(), bytes)?,
     };
     components.insert(digest, component.clone());
     Ok((digest, component))

@@ -3,6 +3,7 @@
 mod build;
 mod inspect;
 mod new;
+mod push;
 mod run;
 mod test;
 
@@ -39,6 +40,7 @@ enum Command {
     Test(test::Test),
     Run(run::Run),
     Inspect(inspect::Inspect),
+    Push(push::Push),
 }
 
 /// The project that a command is about.
@@ -57,6 +59,7 @@ impl Plugin {
             Command::Test(test) => test.run(),
             Command::Run(run) => run.run(),
             Command::Inspect(inspect) => inspect.run(),
+            Command::Push(push) => push.run(),
         }
     }
 }

@@ -8,10 +8,11 @@ use wasmilter_tests::{corpus::repository, server};
 /// From the bottom up. A crate may depend on crates of lower levels, never on one of its own.
 const LEVELS: &[&[&str]] = &[
     &["wasmilter-message"],
-    &["wasmilter-milter", "wasmilter-wasm", "wasmilter-services", "wasmilter-spool"],
-    &["wasmilter-pipeline", "wasmilter-admin"],
-    &["wasmilter-app"],
+    &["wasmilter-milter", "wasmilter-wasm", "wasmilter-services", "wasmilter-spool", "wasmilter-registry"],
+    &["wasmilter-pipeline", "wasmilter-admin", "wasmilter-cases"],
+    &["wasmilter-app", "wasmilter-toolchain"],
     &["wasmilter", "wasmilter-tests"],
+    &["wasmilter-bench"],
 ];
 
 /// Outside crates that only these crates of ours may name. The composition root starts actix's system; nothing else
@@ -26,8 +27,12 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("cel", &["wasmilter-pipeline"]),
     ("memmap2", &["wasmilter-spool"]),
     ("mail-parser", &["wasmilter-message"]),
-    ("toml", &["wasmilter-app", "wasmilter-tests", "xtask"]),
-    ("clap", &["wasmilter", "xtask"]),
+    ("toml", &["wasmilter-app", "wasmilter-cases", "wasmilter-toolchain", "wasmilter-tests", "xtask"]),
+    ("clap", &["wasmilter", "wasmilter-bench", "xtask"]),
+    ("oci-client", &["wasmilter-registry"]),
+    ("minisign-verify", &["wasmilter-registry"]),
+    ("redb", &["wasmilter-services"]),
+    ("hickory-resolver", &["wasmilter-services"]),
 ];
 
 /// What the vocabulary must never know: input and output, async runtimes, sandboxes, actors.
