@@ -17,9 +17,8 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-const VIRUS: &str =
-    "[[stage]]\nname = 'virus'\nplugin = 'virus'\nwhen = 'message.size < 50000000'\ngrants = ['body']\n";
-const SPAM: &str = "[[stage]]\nname = 'spam'\nplugin = 'spam'\ngrants = ['body']\n";
+const VIRUS: &str = "[[stage]]\nname = 'virus'\nplugin = 'virus'\nwhen = 'message.size < 50000000'\ngrants = ['envelope', 'headers', 'body']\n";
+const SPAM: &str = "[[stage]]\nname = 'spam'\nplugin = 'spam'\ngrants = ['envelope', 'headers', 'body']\n";
 
 /// A directory with a configuration, where the binary runs.
 struct Place(tempfile::TempDir);
@@ -115,7 +114,7 @@ fn trying_a_virus_gives_one_json_object_with_the_promised_names() {
 #[test]
 fn a_message_comes_from_standard_input_and_a_condition_keeps_its_stage_from_running() {
     let place = Place::stages(
-        "[[stage]]\nname = 'a'\nplugin = 'virus'\ngrants = ['body']\nunless = 'client.user == \"alice\"'\n",
+        "[[stage]]\nname = 'a'\nplugin = 'virus'\ngrants = ['envelope', 'headers', 'body']\nunless = 'client.user == \"alice\"'\n",
     );
     let mut child = place
         .command(&["try", "--json", "--auth", "alice", "-"])
@@ -145,7 +144,7 @@ fn options_and_the_messages_own_headers_make_the_envelope() {
         ),
     ] {
         let place = Place::stages(&format!(
-            "[[stage]]\nname = 'a'\nplugin = 'virus'\ngrants = ['body']\nwhen = \"{condition}\"\n"
+            "[[stage]]\nname = 'a'\nplugin = 'virus'\ngrants = ['envelope', 'headers', 'body']\nwhen = \"{condition}\"\n"
         ));
         let file = message("clean-lf.eml");
         let arguments: Vec<&str> = ["try", "--json"].iter().chain(arguments).copied().chain([file.as_str()]).collect();
@@ -204,7 +203,7 @@ fn a_message_just_below_the_limit_may_grow_past_it() {
     let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let certificates = certificates.join("plugins/encryption/test-certificates/gateway.example.com.pem");
     let place = Place::stages(
-        "[limits]\nmessage_size = '2MB'\n[[stage]]\nname = 'e'\nplugin = 'encryption'\ngrants = ['body', 'clock', 'random']\n\
+        "[limits]\nmessage_size = '2MB'\n[[stage]]\nname = 'e'\nplugin = 'encryption'\ngrants = ['envelope', 'headers', 'body', 'clock', 'random']\n\
          [stage.config]\ndomains = { 'example.org' = 'c.pem' }\ncertificates = { directory = 'certificates' }\n",
     );
     fs::create_dir(place.path("certificates")).unwrap();
@@ -255,7 +254,11 @@ fn inspecting_shows_what_a_plugin_needs() {
     let file = plugins.join("virus.wasm").to_str().unwrap().to_owned();
     let output = place.run(&["plugin", "inspect", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
-    assert!(shown(&output).contains("needs granted:\n  body\n"), "{}", shown(&output));
+    assert!(
+        shown(&output).contains("needs granted:\n  headers (see and change header fields)\n  text or attachments"),
+        "{}",
+        shown(&output)
+    );
     let inspection = place.json(&["plugin", "inspect", "--json", &file]);
     assert_eq!(inspection["info"]["name"], "virus");
     assert_eq!(inspection["size"].as_u64(), Some(fs::metadata(&file).unwrap().len()));
@@ -329,7 +332,7 @@ fn serving_says_ready_answers_and_ends_at_sigterm_with_its_socket_removed() {
     assert!(tell("-HUP").success());
     let mut log = String::new();
     let mut lines = BufReader::new(daemon.0.stderr.take().unwrap());
-    while !log.contains("SIGHUP is ignored") {
+    while !log.contains("configuration reloaded") {
         assert_ne!(lines.read_line(&mut log).unwrap(), 0, "ended by SIGHUP: {log}");
     }
     assert!(tell("-TERM").success());
@@ -341,7 +344,7 @@ fn serving_says_ready_answers_and_ends_at_sigterm_with_its_socket_removed() {
     let stage = lines.iter().find(|line| line["message"] == "stage ready").expect(&log);
     assert_eq!(
         (&stage["stage"], &stage["isolation"], &stage["grants"]),
-        (&"virus".into(), &"message".into(), &"body".into())
+        (&"virus".into(), &"message".into(), &"envelope headers text attachments raw".into())
     );
 }
 

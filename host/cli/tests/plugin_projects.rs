@@ -231,7 +231,7 @@ fn inspecting_tells_what_a_plugin_reaches_and_how_it_starts() {
         "asked: for the message",
         "start: not known, it needs a configuration",
         "needs granted:\n  headers (see and change header fields)\n",
-        "configuration:\n  phrases (array), required\n",
+        "configuration:\n  phrases (array), required",
     ] {
         assert!(stdout(&output).contains(line), "{line:?} is not in {}", shown(&output));
     }

@@ -96,6 +96,7 @@ impl ResolverMetrics {
                 // Makes the series exist from the start, at 0.
                 metrics.queries.with_label_values(&[kind, outcome]);
             }
+            metrics.duration.with_label_values(&[kind]);
         }
         registry.register(Box::new(metrics.queries.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;

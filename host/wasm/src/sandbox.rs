@@ -19,8 +19,8 @@ pub(crate) const PAGE: u64 = 1 << 16;
 /// Instances beyond those that judge messages or wait to: for loading and configuring while mail flows.
 const SCRATCH: u32 = 16;
 
-/// Core instances in one component: its modules, adapters and shims. Language runtimes have up to some 20.
-const INSTANCES: u32 = 32;
+/// Core instances in one component: its modules, adapters and shims. Python has 38, other language runtimes up to some 20.
+const INSTANCES: u32 = 64;
 
 /// Linear memories in one component. Tool chains make one.
 const MEMORIES: u32 = 2;

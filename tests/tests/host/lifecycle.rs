@@ -156,7 +156,7 @@ fn all_mistakes_are_told_at_once_before_anything_is_started() {
         let output = command(&[subcommand, "--config", &file.display().to_string()]);
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        for part in ["body", "clock", "random", "stage[1]", "when", "surprise"] {
+        for part in ["text or attachments", "clock", "random", "stage[1]", "when", "surprise"] {
             assert!(said.contains(part), "{subcommand} says nothing of {part}: {said}");
         }
         assert!(!Path::new(&scratch.join("milter.sock")).exists());

@@ -65,7 +65,7 @@ pub(crate) fn a_trap_ends_as_on_failure_says(mta: Mta) {
 /// Longer than the 10 s that Sendmail waits for a reply unless it hears that the milter is still alive.
 pub(crate) fn a_slow_plugin_outlasts_the_reply_timeout(mta: Mta) {
     let door = mta.door();
-    let more = "timeout = \"30s\"\ngrants = [\"headers\", \"clock\"]\nwhen = \"envelope.sender.local == 'slow'\"";
+    let more = "timeout = \"30s\"\nlimits = { cpu = \"30s\" }\ngrants = [\"headers\", \"clock\"]\nwhen = \"envelope.sender.local == 'slow'\"";
     let host = Wasmilter::start(&door.milter, &stage("slow", "slow", more, &json!({ "milliseconds": 12_000 })));
     let mut client = SmtpClient::connect(door.smtp);
     let started = Instant::now();

@@ -505,10 +505,7 @@ fn counters_have_their_names_and_a_reload_keeps_them() {
     let _before = Resolver::with_metrics(&settings, &metrics).expect("a resolver");
     let _after = Resolver::with_metrics(&settings, &metrics).expect("a resolver");
     let names: Vec<_> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
-    // A histogram appears with the first lookup of a kind.
-    assert_eq!(names, ["wasmilter_dns_queries_total"]);
-    metrics.duration.with_label_values(&["texts"]).observe(0.1);
-    assert!(registry.gather().iter().any(|family| family.name() == "wasmilter_dns_duration_seconds"));
+    assert_eq!(names, ["wasmilter_dns_duration_seconds", "wasmilter_dns_queries_total"]);
 }
 
 #[test]
