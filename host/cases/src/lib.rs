@@ -2,7 +2,7 @@
 //! format is in `FORMAT.md`; the Rust SDK runs the same folders natively.
 //!
 //! [`find`] gives the folders, [`Case::load`] reads one, [`Runner::run`] makes its calls, [`Outcome::difference`] compares
-//! what the plugin said with [`Expected`]; [`update`] writes what it said into `expected.toml`. [`test`] does it all for a
+//! what the plugin said with [`Expected`]; [`update()`] writes what it said into `expected.toml`. [`test()`] does it all for a
 //! folder of cases.
 //!
 //! Around the plugin nothing is real but the sandbox: services, DNS, store and clock follow the case's script, and what is

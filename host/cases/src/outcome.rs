@@ -36,7 +36,7 @@ pub struct Said {
     /// The failure's cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// Edits, each in one line ([`crate::edit_line`]).
+    /// Edits, each in one line ([`crate::edit_line()`]).
     pub edits: Vec<String>,
     /// Facts by their short names.
     pub facts: BTreeMap<String, Value>,

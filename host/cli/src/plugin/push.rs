@@ -23,7 +23,7 @@ pub(super) struct Push {
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to: oci://HOST[:PORT]/NAME[:TAG]
+    /// Where to: oci://HOST:PORT/NAME:TAG; port and tag may be left out
     #[arg(value_name = "REFERENCE")]
     to: Reference,
     /// Who logs in

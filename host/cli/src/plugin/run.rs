@@ -36,7 +36,7 @@ pub(super) struct Run {
     /// The project's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// The plugin's configuration, TOML or JSON; of a case's transaction.toml, what is below [config]
+    /// The plugin's configuration, TOML or JSON; of a case's transaction.toml, the table config
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
