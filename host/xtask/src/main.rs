@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool for the terminal")]
 
+mod bench;
 mod check;
 mod examples;
 mod manual;
@@ -50,6 +51,12 @@ enum Recipe {
         /// Passed on to `cargo test`: names of tests to run.
         filter: Vec<String>,
     },
+    /// Measure Wasmilter beside other milters, all of them in turns; `cargo xtask bench -- --help` tells how.
+    Bench {
+        /// Passed on to the benchmark.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Formatting, lints, documentation; licences and advisories where cargo-deny is installed.
     Check,
 }
@@ -66,6 +73,7 @@ fn main() -> Result<()> {
         Recipe::Manual => manual::write(),
         Recipe::Run { once } => run::run(once),
         Recipe::Test { filter } => test::run(&filter),
+        Recipe::Bench { arguments } => bench::run(&arguments),
         Recipe::Check => check::run(),
     }
 }

@@ -235,6 +235,8 @@ fn wasmilter(scratch: &Scratch, socket: &Path, contestant: Contestant) -> Result
     if !binary.exists() {
         bail!("{} is missing; `cargo xtask bench` builds it", binary.display());
     }
-    let config = scratch.write("wasmilter.toml", configuration(socket, contestant));
+    let certificates = scratch.directory("certificates").display().to_string();
+    let config = configuration(socket, contestant).replace("CERTIFICATES", &certificates);
+    let config = scratch.write("wasmilter.toml", config);
     Ok(start(Command::new(binary).arg("serve").arg("--config").arg(config), scratch, "wasmilter"))
 }

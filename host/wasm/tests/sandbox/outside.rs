@@ -168,6 +168,8 @@ async fn calls_of_the_store_are_limited() {
         (json!({"ask": ["store", "set", "k", "v", "31622400"]}), None),
         (json!({"ask": ["store", "set", "k", "v", "31622401"]}), Some("lifetime")),
         (json!({"ask": ["store", "add", "k", "1", "0"]}), Some("lifetime")),
+        // Nothing is made, so nothing lives.
+        (json!({"ask": ["store", "add", "k", "0", "0"]}), None),
     ] {
         let answer = ask(config.clone()).await;
         match limit {
