@@ -222,8 +222,9 @@ pub(crate) fn configuration(socket: &Path, contestant: Contestant) -> String {
         Contestant::Bundled => fs::read_to_string(contestants().join("bundled.toml")).unwrap_or_default(),
         _ => String::new(),
     };
+    let head = if contestant == Contestant::Bare { "stage = []\n" } else { "" };
     format!(
-        "[milter]\nlisten = [\"unix:{}\"]\n[log]\nlevel = \"warn\"\n[plugins]\ndirectory = {:?}\n[sandbox]\ncache = {:?}\n{stages}",
+        "{head}[milter]\nlisten = [\"unix:{}\"]\n[log]\nlevel = \"warn\"\n[plugins]\ndirectory = {:?}\n[sandbox]\ncache = {:?}\n{stages}",
         socket.display(),
         target.join("plugins").display().to_string(),
         target.join("bench/cache").display().to_string(),
