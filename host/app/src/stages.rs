@@ -271,7 +271,9 @@ fn explain(
             mistakes.add(&configured.grants_at, format!("the plugin needs {}", missing.join(", ")), Some(help));
         }
         PrepareError::Config(problems) => {
-            let news = |path: &str| !expanded.is_unread(path) && !fits.0.iter().any(|known| known == path);
+            // Of the settings as a whole a plugin says what the schema has said at the key: that it could not read them.
+            let said = |path: &str| fits.0.iter().any(|known| known == path) || (path.is_empty() && !fits.0.is_empty());
+            let news = |path: &str| !expanded.is_unread(path) && !said(path);
             for problem in problems.into_iter().filter(|problem| news(&problem.path)) {
                 mistakes.add(&configured.config.spot(&problem.path), problem.message, None);
             }

@@ -181,6 +181,24 @@ fn a_plugins_own_mistakes_are_shown_at_their_keys() {
     assert!(found[0].contains("stage[0].config"), "{found:#?}");
 }
 
+/// The schema says what is missing where it would stand; a plugin that could not read such settings is not quoted, too.
+#[test]
+fn settings_that_do_not_fit_the_schema_are_told_once() {
+    let found = mistakes(
+        "grants = ['headers', 'body']\n[stage.config]\nhashes = [5]\ncolour = 'red'\n\
+         [[stage]]\nname = 'e'\nplugin = 'encryption'\ngrants = ['envelope', 'headers', 'body', 'clock', 'random']\n",
+    );
+    let expected = [
+        "stage[0].config.hashes[0]: ",
+        "stage[0].config.colour: unknown key",
+        "stage[1].config.certificates: is missing",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (mistake, expected) in found.iter().zip(expected) {
+        assert!(mistake.contains(expected), "{expected} is not in {found:#?}");
+    }
+}
+
 /// What a plugin says of its settings is there at once, also when grants are missing; what it would say of a file that can not
 /// be read is not.
 #[test]

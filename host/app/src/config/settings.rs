@@ -44,7 +44,9 @@ impl Settings {
     pub(super) fn read(field: Option<(&DeValue<'_>, Spot)>, table: &Reader<'_>) -> Self {
         let mut settings = Self::default();
         let Some((value, at)) = field else {
-            settings.spots.insert(String::new(), table.at().clone());
+            // What is missing in it is shown at the stage.
+            let at = Spot { key: join(&table.at().key, "config"), span: table.at().span.clone() };
+            settings.spots.insert(String::new(), at);
             return settings;
         };
         if value.as_table().is_none() {
