@@ -6,7 +6,8 @@ cd "$(dirname "$0")/../.."
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1
 tools=$PWD/target/tools
 
-python=(componentize-py==0.25.1 ziglang==0.17.0)
+# pytest is for the tests of the Python SDK.
+python=(componentize-py==0.25.1 ziglang==0.17.0 pytest==8.4.2)
 node=(componentize-qjs@0.4.5 @bytecodealliance/componentize-js@0.23.0 esbuild@0.28.2 typescript@7.0.2)
 
 fail() {

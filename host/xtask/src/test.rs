@@ -2,7 +2,10 @@
 
 use crate::{examples, plugins, process, root};
 use anyhow::{Context, Result};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Installs the test servers, builds plugins, guests and the host, and runs every test, or those that `filter` names.
 pub(crate) fn run(filter: &[String]) -> Result<()> {
@@ -34,5 +37,25 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     let mut plugins = Command::new("cargo");
     process::run(
         plugins.current_dir(root.join("plugins")).args(["test", "--locked", "--no-fail-fast", "--"]).args(filter),
-    )
+    )?;
+
+    if filter.is_empty() { sdks(&root) } else { Ok(()) }
+}
+
+/// The tests that the SDKs of other languages have in their own languages.
+fn sdks(root: &Path) -> Result<()> {
+    let tools = root.join("target/tools/.venv/bin");
+    // Go and Node.js may be there only as tools of ours.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::env::split_paths(&path).chain([tools.clone()]))?;
+    for (language, folder, program, arguments) in [
+        ("Go", "go", PathBuf::from("go"), &["test", "./..."][..]),
+        ("JavaScript", "javascript", PathBuf::from("node"), &["--test"]),
+        ("Python", "python", tools.join("python"), &["-m", "pytest", "-q"]),
+    ] {
+        process::step(&format!("tests of the SDK for {language}"));
+        let mut command = Command::new(program);
+        process::run(command.current_dir(root.join("plugins/sdk").join(folder)).env("PATH", &path).args(arguments))?;
+    }
+    Ok(())
 }
