@@ -49,7 +49,7 @@ fn one_message_too_many_in_flight_is_told_to_come_again() {
     let slow = stage(
         "slow",
         "slow",
-        "grants = [\"headers\", \"clock\"]\ntimeout = \"30s\"",
+        "grants = [\"headers\", \"clock\"]\ntimeout = \"30s\"\nlimits = { cpu = \"30s\" }",
         &json!({ "milliseconds": 12_000, "subject": "slow" }),
     );
     let host = Wasmilter::start_at(&address, &(String::from("[limits]\nin_flight = 1\n") + &slow));
