@@ -278,7 +278,8 @@ milter_connect_timeout = 30s
 non_smtpd_milters = unix:LOCALMILTER
 ";
 
-const MASTER_CF: &str = "\
+/// The services of `master.cf` that every instance has; listeners are added to it.
+pub const MASTER_CF: &str = "\
 postlog unix-dgram n - n - 1 postlogd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup

@@ -14,6 +14,7 @@ use std::{
 };
 use wasmilter_registry::{
     Artifact, Digest, Login, PublicKey, PullError, Reference, Registries, RegistrySettings, SignatureError,
+    read_signature, signature_file,
 };
 
 /// A plugin that may be loaded.
@@ -21,6 +22,8 @@ pub(crate) struct Obtained {
     /// Its file, or its reference in a registry.
     pub(crate) from: PathBuf,
     pub(crate) component: Vec<u8>,
+    /// Of the component.
+    pub(crate) digest: Digest,
     /// Files that a change of would change it.
     pub(crate) files: Vec<PathBuf>,
 }
@@ -43,13 +46,12 @@ pub(crate) fn obtain(configured: &Configured, plugin: &Located<String>, config: 
     } else {
         read(plugin, key.is_some(), config)?
     };
-    if let Some(pinned) = &configured.digest {
-        let digest = Digest::of(&obtained.component);
-        if digest != pinned.value {
-            let message = format!("the plugin has the digest {digest}");
-            let help = format!("it is not the one that was meant, or it was changed: {}", obtained.from.display());
-            return Err(Refused { at: pinned.at.clone(), message, help: Some(help) });
-        }
+    if let Some(pinned) = &configured.digest
+        && pinned.value != obtained.digest
+    {
+        let message = format!("the plugin has the digest {}", obtained.digest);
+        let help = format!("it is not the one that was meant, or it was changed: {}", obtained.from.display());
+        return Err(Refused { at: pinned.at.clone(), message, help: Some(help) });
     }
     if let Some((name, key)) = key {
         let comment = key
@@ -88,17 +90,12 @@ fn read(plugin: &Located<String>, signed: bool, config: &Config) -> Result<(Obta
     let mut files = vec![file.clone()];
     let mut signature = None;
     if signed {
-        let mut beside = file.clone().into_os_string();
-        beside.push(".minisig");
-        let beside = PathBuf::from(beside);
-        signature = match fs::read_to_string(&beside) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(unreadable(&beside, error)),
-        };
+        let beside = signature_file(&file);
+        signature = read_signature(&file).map_err(|error| unreadable(&beside, error))?;
         files.push(beside);
     }
-    Ok((Obtained { from: file, component, files }, signature))
+    let digest = Digest::of(&component);
+    Ok((Obtained { from: file, component, digest, files }, signature))
 }
 
 /// A plugin in a registry, or in the cache of what was fetched.
@@ -126,9 +123,10 @@ fn fetch(
         };
         wrong(error.to_string(), help.map(str::to_owned))
     })?;
-    let Artifact { component, signature, digest, cached } = pulled;
-    tracing::debug!(stage = configured.name, %reference, %digest, cached, "plugin fetched");
-    Ok((Obtained { from: PathBuf::from(&plugin.value), component, files: Vec::new() }, signature))
+    let Artifact { component, signature, digest: manifest, cached } = pulled;
+    tracing::debug!(stage = configured.name, %reference, digest = %manifest, cached, "plugin fetched");
+    let digest = Digest::of(&component);
+    Ok((Obtained { from: PathBuf::from(&plugin.value), component, digest, files: Vec::new() }, signature))
 }
 
 /// What the configuration says of the registry at `host`.

@@ -8,19 +8,16 @@ use crate::{
         expand::{Expanded, expand},
         source::{Located, Spot},
     },
-    origin, schema,
+    origin::{self, Obtained},
+    schema,
 };
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use wasmilter_message::{grants::Grants, policy::Policy};
 use wasmilter_pipeline::{Condition, Stage};
+use wasmilter_registry::Digest;
 use wasmilter_wasm::{
-    Component, Isolation, Limits, LoadError, Outside, Plugin, PrepareError, Sandbox, StageSettings, StartedFrom,
+    Component, Isolation, Limits, Outside, Plugin, PrepareError, Sandbox, StageSettings, StartedFrom,
 };
 
 /// What a stage turned out to be, for the log and `wasmilter check`.
@@ -46,9 +43,6 @@ pub struct StageSummary {
     /// What it may reach.
     pub grants: Vec<String>,
 }
-
-/// SHA-256 of a plugin's file.
-type Digest = [u8; 32];
 
 /// All stages, ready to run, and what the next configuration may keep of them.
 #[derive(Default)]
@@ -228,30 +222,23 @@ fn load(
             return None;
         }
     };
-    prepared.files.extend(obtained.files);
-    match compile(&obtained.from, &obtained.component, ground, &mut prepared.components) {
-        Ok((digest, component)) => Some((obtained.from, digest, component)),
+    let Obtained { from, component, digest, files } = obtained;
+    prepared.files.extend(files);
+    let known = prepared.components.get(&digest).or_else(|| ground.components?.components.get(&digest));
+    let loaded = match known {
+        Some(component) => Ok(component.clone()),
+        None => ground.sandbox.load_bytes(&from.display().to_string(), &component),
+    };
+    match loaded {
+        Ok(component) => {
+            prepared.components.insert(digest, component.clone());
+            Some((from, digest, component))
+        }
         Err(error) => {
             mistakes.add(&plugin.at, error.to_string(), None);
             None
         }
     }
-}
-
-fn compile(
-    from: &Path,
-    bytes: &[u8],
-    ground: &Ground<'_>,
-    components: &mut BTreeMap<Digest, Component>,
-) -> Result<(Digest, Component), LoadError> {
-    let digest: Digest = Sha256::digest(bytes).into();
-    let known = components.get(&digest).or_else(|| ground.components?.components.get(&digest));
-    let component = match known {
-        Some(component) => component.clone(),
-        None => ground.sandbox.load_bytes(&from.display().to_string(), bytes)?,
-    };
-    components.insert(digest, component.clone());
-    Ok((digest, component))
 }
 
 /// Puts what the sandbox says at the place in the configuration that can change it. What the schema has said already is not said

@@ -15,4 +15,4 @@ mod signature;
 pub use pull::{Artifact, Login, PullError, Registries, RegistrySettings};
 pub use push::PushError;
 pub use reference::{Digest, InvalidReference, Reference};
-pub use signature::{InvalidKey, PublicKey, SignatureError};
+pub use signature::{InvalidKey, PublicKey, SignatureError, read_signature, signature_file};

@@ -1,6 +1,9 @@
 //! Signatures of plugins: Ed25519, in the format of minisign.
 
-use std::fmt;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 /// Longest signature file that is looked at; real ones have some 400 bytes.
 pub(crate) const LONGEST: usize = 4096;
@@ -74,6 +77,26 @@ impl PublicKey {
             _ => SignatureError::Changed,
         })?;
         Ok(signature.trusted_comment().to_owned())
+    }
+}
+
+/// Where the signature of a file lies: `FILE.minisig`, as `minisign -S` writes it.
+#[must_use]
+pub fn signature_file(file: &Path) -> PathBuf {
+    let mut beside = file.to_owned().into_os_string();
+    beside.push(".minisig");
+    beside.into()
+}
+
+/// The text of the signature that lies beside a file; none when there is none.
+///
+/// # Errors
+/// When it is there and can not be read as text.
+pub fn read_signature(file: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(signature_file(file)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

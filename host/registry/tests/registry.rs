@@ -1,11 +1,5 @@
 //! Against a real registry, run privately on loopback.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    missing_docs,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a test fails by panicking")]
 
 use oci_client::{
     Client,
@@ -15,61 +9,32 @@ use oci_client::{
 use std::{
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
     time::{Duration, Instant},
 };
 use wasmilter_registry::{Digest, Login, PublicKey, PullError, Reference, Registries, RegistrySettings};
-use wasmilter_tests::{ports, scratch::Scratch, server::Server};
+use wasmilter_tests::{
+    ports,
+    registry::{self, Registry},
+    scratch::Scratch,
+};
 
 const PLUGIN: &[u8] = b"\0asm\x0d\0\x01\0 the registry does not look inside";
 
-/// User `carol`, password `correct horse`, bcrypt with the lowest cost.
-const HTPASSWD: &str = "carol:$2b$04$yqkK5ckVePjdfhnQw4WyiepCDlzsaSGRprfWLeG572tMjv2RX5JU2\n";
-
-struct Registry {
-    host: String,
-    server: Server,
-    scratch: Scratch,
+fn reference(registry: &Registry, rest: &str) -> Reference {
+    format!("oci://{}/{rest}", registry.host()).parse().unwrap()
 }
 
-impl Registry {
-    fn start(more: &str) -> Self {
-        let scratch = Scratch::new("registry");
-        let host = format!("127.0.0.1:{}", ports::free());
-        scratch.write("htpasswd", HTPASSWD);
-        let config = format!(
-            "version: 0.1\nlog: {{ level: warn }}\nstorage: {{ filesystem: {{ rootdirectory: {0}/data }} }}\nhttp: {{ addr: \"{host}\" }}\n{more}",
-            scratch.path().display()
-        );
-        let config = scratch.write("config.yml", config.replace("SCRATCH", &scratch.path().display().to_string()));
-        let mut command = Command::new("/usr/bin/docker-registry");
-        let mut server = Server::start(command.arg("serve").arg(config), &scratch.join("registry.log"));
-        server.wait_ready(Duration::from_secs(60), || std::net::TcpStream::connect(&host).is_ok());
-        Self { host, server, scratch }
-    }
-
-    fn reference(&self, rest: &str) -> Reference {
-        format!("oci://{}/{rest}", self.host).parse().unwrap()
-    }
-
-    fn settings(&self) -> RegistrySettings {
-        RegistrySettings {
-            plain_http: vec![self.host.clone()],
-            timeout: Duration::from_secs(30),
-            ..RegistrySettings::default()
-        }
-    }
-
-    /// The file in which the registry keeps these bytes.
-    fn stored(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.scratch.join(&format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+fn settings(registry: &Registry) -> RegistrySettings {
+    RegistrySettings {
+        plain_http: vec![registry.host().to_owned()],
+        timeout: Duration::from_secs(30),
+        ..RegistrySettings::default()
     }
 }
 
 fn pinned(registry: &Registry, name: &str, digest: Digest) -> Reference {
-    registry.reference(&format!("{name}@{digest}"))
+    reference(registry, &format!("{name}@{digest}"))
 }
 
 fn signed(bytes: &[u8]) -> (PublicKey, String) {
@@ -80,10 +45,10 @@ fn signed(bytes: &[u8]) -> (PublicKey, String) {
 
 #[test]
 fn what_was_pushed_is_pulled_by_digest_and_by_tag_with_its_signature() {
-    let registry = Registry::start("");
-    let registries = Registries::new(registry.settings());
+    let registry = Registry::start();
+    let registries = Registries::new(settings(&registry));
     let (key, signature) = signed(PLUGIN);
-    let tag = registry.reference("policies/look-alike:1.2");
+    let tag = reference(&registry, "policies/look-alike:1.2");
     let annotations = [("org.opencontainers.image.version".to_owned(), "1.2".to_owned())];
     let digest = registries.push(&tag, PLUGIN.to_vec(), Some(signature.clone()), &annotations).unwrap();
     for reference in [tag, pinned(&registry, "policies/look-alike", digest)] {
@@ -93,20 +58,20 @@ fn what_was_pushed_is_pulled_by_digest_and_by_tag_with_its_signature() {
         assert!(!artifact.cached);
         assert_eq!(key.verify(&artifact.component, artifact.signature.as_deref()).unwrap(), "a comment");
     }
-    let unsigned = registry.reference("policies/unsigned:1");
+    let unsigned = reference(&registry, "policies/unsigned:1");
     registries.push(&unsigned, PLUGIN.to_vec(), None, &[]).unwrap();
     assert_eq!(registries.pull(&unsigned).unwrap().signature, None);
 }
 
 #[test]
 fn a_pinned_plugin_comes_from_the_cache_when_the_registry_is_gone_and_a_changed_cache_is_not_believed() {
-    let mut registry = Registry::start("");
+    let mut registry = Registry::start();
     let cache = Scratch::new("cache");
-    let mut settings = registry.settings();
+    let mut settings = settings(&registry);
     settings.cache = Some(cache.path().to_owned());
     let registries = Registries::new(settings);
     let (_, signature) = signed(PLUGIN);
-    let tag = registry.reference("p:1");
+    let tag = reference(&registry, "p:1");
     let digest = registries.push(&tag, PLUGIN.to_vec(), Some(signature), &[]).unwrap();
     let pin = pinned(&registry, "p", digest);
     let fetched = registries.pull(&pin).unwrap();
@@ -117,7 +82,7 @@ fn a_pinned_plugin_comes_from_the_cache_when_the_registry_is_gone_and_a_changed_
     fs::write(&kept, b"\0asm something else").unwrap();
     assert!(!registries.pull(&pin).unwrap().cached);
 
-    registry.server.stop();
+    registry.stop();
     let again = registries.pull(&pin).unwrap();
     assert!(again.cached);
     assert_eq!((again.component, again.signature), (fetched.component, fetched.signature));
@@ -135,13 +100,13 @@ fn a_pinned_plugin_comes_from_the_cache_when_the_registry_is_gone_and_a_changed_
 
 #[test]
 fn a_registry_that_gives_something_else_is_caught() {
-    let registry = Registry::start("");
-    let registries = Registries::new(registry.settings());
-    let tag = registry.reference("p:1");
+    let registry = Registry::start();
+    let registries = Registries::new(settings(&registry));
+    let tag = reference(&registry, "p:1");
     let digest = registries.push(&tag, PLUGIN.to_vec(), None, &[]).unwrap();
     let pin = pinned(&registry, "p", digest);
-    let manifest = registry.stored(&digest);
-    let layer = registry.stored(&Digest::of(PLUGIN));
+    let manifest = registry.stored(&digest.hex());
+    let layer = registry.stored(&Digest::of(PLUGIN).hex());
     for file in [&layer, &manifest] {
         let right = fs::read(file).unwrap();
         change_a_byte(file);
@@ -161,10 +126,10 @@ fn a_registry_that_gives_something_else_is_caught() {
 
 #[test]
 fn the_limit_of_size_holds_to_the_byte() {
-    let registry = Registry::start("");
+    let registry = Registry::start();
     let pull = |size_max| {
-        let registries = Registries::new(RegistrySettings { size_max, ..registry.settings() });
-        let tag = registry.reference("p:1");
+        let registries = Registries::new(RegistrySettings { size_max, ..settings(&registry) });
+        let tag = reference(&registry, "p:1");
         registries.push(&tag, PLUGIN.to_vec(), None, &[]).unwrap();
         registries.pull(&tag)
     };
@@ -175,14 +140,14 @@ fn the_limit_of_size_holds_to_the_byte() {
 
 #[test]
 fn what_is_no_plugin_is_told_apart_from_what_is_not_there() {
-    let registry = Registry::start("");
-    let registries = Registries::new(registry.settings());
-    let missing = registries.pull(&registry.reference("nothing/here:1"));
+    let registry = Registry::start();
+    let registries = Registries::new(settings(&registry));
+    let missing = registries.pull(&reference(&registry, "nothing/here:1"));
     assert!(matches!(missing, Err(PullError::NotFound { .. })), "{missing:?}");
 
-    let image = registry.reference("image:1");
+    let image = reference(&registry, "image:1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let plain = ClientProtocol::HttpsExcept(vec![registry.host.clone()]);
+    let plain = ClientProtocol::HttpsExcept(vec![registry.host().to_owned()]);
     let client = Client::new(ClientConfig { protocol: plain, ..ClientConfig::default() });
     let layers = [ImageLayer::new(b"text".to_vec(), "text/plain".to_owned(), None)];
     let config = Config::new(b"{}".to_vec(), "application/json".to_owned(), None);
@@ -194,16 +159,16 @@ fn what_is_no_plugin_is_told_apart_from_what_is_not_there() {
 
 #[test]
 fn a_registry_that_wants_a_login_gets_the_configured_one() {
-    let registry = Registry::start("auth: { htpasswd: { realm: test, path: SCRATCH/htpasswd } }\n");
-    let login = |password: &str| Login { user: "carol".to_owned(), password: password.to_owned() };
+    let registry = Registry::with_login();
+    let login = |password: &str| Login { user: registry::USER.to_owned(), password: password.to_owned() };
     let with = |login: Option<Login>| {
-        let mut settings = registry.settings();
-        settings.logins.extend(login.map(|login| (registry.host.clone(), login)));
+        let mut settings = settings(&registry);
+        settings.logins.extend(login.map(|login| (registry.host().to_owned(), login)));
         Registries::new(settings)
     };
-    let tag = registry.reference("p:1");
-    with(Some(login("correct horse"))).push(&tag, PLUGIN.to_vec(), None, &[]).unwrap();
-    assert_eq!(with(Some(login("correct horse"))).pull(&tag).unwrap().component, PLUGIN);
+    let tag = reference(&registry, "p:1");
+    with(Some(login(registry::PASSWORD))).push(&tag, PLUGIN.to_vec(), None, &[]).unwrap();
+    assert_eq!(with(Some(login(registry::PASSWORD))).pull(&tag).unwrap().component, PLUGIN);
     for refused in [None, Some(login("wrong"))] {
         let error = with(refused).pull(&tag).unwrap_err();
         assert!(matches!(error, PullError::Denied { .. }), "{error:?}");
@@ -213,26 +178,26 @@ fn a_registry_that_wants_a_login_gets_the_configured_one() {
 
 #[test]
 fn nobody_there_and_nobody_answering_end_as_unreachable_in_time() {
-    let reference = |port: u16| -> Reference { format!("oci://127.0.0.1:{port}/p:1").parse().unwrap() };
+    let at = |port: u16| -> Reference { format!("oci://127.0.0.1:{port}/p:1").parse().unwrap() };
     let settings = |port: u16| RegistrySettings {
         plain_http: vec![format!("127.0.0.1:{port}")],
         timeout: Duration::from_secs(1),
         ..RegistrySettings::default()
     };
     let closed = ports::free();
-    let error = Registries::new(settings(closed)).pull(&reference(closed)).unwrap_err();
+    let error = Registries::new(settings(closed)).pull(&at(closed)).unwrap_err();
     assert!(matches!(error, PullError::Unreachable { .. }), "{error:?}");
 
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
     let start = Instant::now();
-    let error = Registries::new(settings(port)).pull(&reference(port)).unwrap_err();
+    let error = Registries::new(settings(port)).pull(&at(port)).unwrap_err();
     assert!(matches!(error, PullError::Unreachable { .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 
     // Without `plain_http` TLS is spoken, whatever the registry would like.
-    let registry = Registry::start("");
-    let error = Registries::new(RegistrySettings::default()).pull(&registry.reference("p:1")).unwrap_err();
+    let registry = Registry::start();
+    let error = Registries::new(RegistrySettings::default()).pull(&reference(&registry, "p:1")).unwrap_err();
     assert!(matches!(error, PullError::Unreachable { .. }), "{error:?}");
 }
 

@@ -210,3 +210,35 @@ impl Build<'_> {
         fs::read(file).with_context(|| format!("reading {}, which the tool chain should have made", file.display()))
     }
 }
+
+/// Projects that the languages' tests build.
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::LanguageName;
+    use crate::Project;
+    use std::{fs, path::Path};
+
+    /// What a component imports that uses everything of the contract.
+    pub(crate) const ALL_IMPORTS: [&str; 13] = [
+        "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
+        "services", "store",
+    ];
+
+    /// A new project, with another source file (its name and content) and world where they are given.
+    pub(crate) fn project(
+        language: LanguageName,
+        folder: &Path,
+        source: Option<(&str, &str)>,
+        world: Option<&str>,
+    ) -> Project {
+        let project = Project::create("subject-filter", language, folder).unwrap();
+        if let Some((name, content)) = source {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        if let Some(world) = world {
+            let world = format!("package local:plugin;\nworld plugin {{ {world} }}");
+            fs::write(folder.join("wit/world.wit"), world).unwrap();
+        }
+        project
+    }
+}

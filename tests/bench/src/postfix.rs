@@ -20,6 +20,7 @@ use std::{
 };
 use wasmilter_tests::{
     ports,
+    postfix::MASTER_CF,
     scratch::Scratch,
     server::{self, Server},
 };
@@ -134,25 +135,4 @@ smtpd_client_connection_rate_limit = 0
 milter_default_action = tempfail
 milter_protocol = 6
 milter_connect_timeout = 30s
-";
-
-const MASTER_CF: &str = "\
-postlog unix-dgram n - n - 1 postlogd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-tlsmgr unix - - n 1000? 1 tlsmgr
 ";

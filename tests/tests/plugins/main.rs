@@ -5,7 +5,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    clippy::string_slice,
     clippy::cast_precision_loss,
     missing_docs,
     reason = "a test fails by panicking"

@@ -4,53 +4,35 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 use wasmilter_tests::{
     corpus::repository,
-    ports,
+    registry::Registry,
     scratch::Scratch,
-    server::{self, Server},
+    server,
     wasmilter::{Wasmilter, command},
 };
 
-struct Registry {
-    host: String,
-    server: Server,
-    scratch: Scratch,
+fn push(registry: &Registry, file: &Path, name: &str) -> String {
+    let to = format!("oci://{}/{name}", registry.host());
+    let output = command(&["plugin", "push", "--plain-http", &file.display().to_string(), &to]);
+    let digest = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    digest
 }
 
-impl Registry {
-    fn start() -> Self {
-        let scratch = Scratch::new("registry");
-        let host = format!("127.0.0.1:{}", ports::free());
-        let config = format!(
-            "version: 0.1\nlog: {{ level: warn }}\nstorage: {{ filesystem: {{ rootdirectory: {}/data }} }}\nhttp: {{ addr: \"{host}\" }}\n",
-            scratch.path().display()
-        );
-        let config = scratch.write("config.yml", config);
-        let mut command = Command::new("/usr/bin/docker-registry");
-        let mut server = Server::start(command.arg("serve").arg(config), &scratch.join("registry.log"));
-        server.wait_ready(Duration::from_secs(60), || std::net::TcpStream::connect(&host).is_ok());
-        Self { host, server, scratch }
-    }
+/// A stage whose plugin is `reference` below this registry.
+fn stage(registry: &Registry, reference: &str, more: &str) -> String {
+    format!(
+        "[registries.\"{0}\"]\nplain_http = true\n[[stage]]\nname = \"peer\"\nplugin = \"oci://{0}/{reference}\"\ngrants = [\"headers\", \"set-client\"]\n{more}\n[stage.config]\ntrusted = [\"192.0.2.0/24\"]\n",
+        registry.host()
+    )
+}
 
-    fn push(&self, file: &Path, name: &str) -> String {
-        let to = format!("oci://{}/{name}", self.host);
-        let output = command(&["plugin", "push", "--plain-http", &file.display().to_string(), &to]);
-        let digest = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(digest.starts_with("sha256:"), "{digest}");
-        digest
-    }
-
-    /// A stage whose plugin is `reference` below this registry.
-    fn stage(&self, reference: &str, more: &str) -> String {
-        format!(
-            "[registries.\"{0}\"]\nplain_http = true\n[[stage]]\nname = \"peer\"\nplugin = \"oci://{0}/{reference}\"\ngrants = [\"headers\", \"set-client\"]\n{more}\n[stage.config]\ntrusted = [\"192.0.2.0/24\"]\n",
-            self.host
-        )
-    }
+/// The file in which the registry keeps what has this digest, `sha256:…`.
+fn stored(registry: &Registry, digest: &str) -> PathBuf {
+    registry.stored(digest.strip_prefix("sha256:").unwrap())
 }
 
 /// A key pair of minisign: the path of the secret half, the line of the public one.
@@ -88,8 +70,8 @@ fn a_plugin_from_a_registry_runs_when_it_is_pinned_and_signed_and_fails_closed_o
     let (secret, public) = key_pair(&scratch, "ours");
     let (_, another) = key_pair(&scratch, "another");
     sign(&secret, &signed);
-    let digest = registry.push(&signed, "policies/peer:1");
-    let of_unsigned = registry.push(&unsigned, "policies/unsigned:1");
+    let digest = push(&registry, &signed, "policies/peer:1");
+    let of_unsigned = push(&registry, &unsigned, "policies/unsigned:1");
     let keys = format!("[keys.ours]\nminisign = {public:?}\n[keys.another]\nminisign = {another:?}\n");
     let by = |key: &str| format!("signed_by = \"{key}\"");
     let told = |config: &str, fine: bool, words: &str| {
@@ -99,35 +81,34 @@ fn a_plugin_from_a_registry_runs_when_it_is_pinned_and_signed_and_fails_closed_o
     };
 
     // Who may write to the registry could replace it.
-    told(&registry.stage("policies/peer:1", ""), false, "could replace this plugin");
+    told(&stage(&registry, "policies/peer:1", ""), false, "could replace this plugin");
     // Pinned, signed, and both.
     let pinned = format!("policies/peer@{digest}");
-    told(&registry.stage(&pinned, ""), true, "");
-    told(&(keys.clone() + &registry.stage("policies/peer:1", &by("ours"))), true, "");
-    let both = keys.clone() + &registry.stage(&pinned, &by("ours"));
+    told(&stage(&registry, &pinned, ""), true, "");
+    told(&(keys.clone() + &stage(&registry, "policies/peer:1", &by("ours"))), true, "");
+    let both = keys.clone() + &stage(&registry, &pinned, &by("ours"));
     told(&both, true, "");
     // Each way not to be trusted has its own words, at its own key.
-    told(&(keys.clone() + &registry.stage("policies/unsigned:1", &by("ours"))), false, "it is not signed");
+    told(&(keys.clone() + &stage(&registry, "policies/unsigned:1", &by("ours"))), false, "it is not signed");
     told(
-        &(keys.clone() + &registry.stage(&format!("policies/unsigned@{of_unsigned}"), &by("ours"))),
+        &(keys.clone() + &stage(&registry, &format!("policies/unsigned@{of_unsigned}"), &by("ours"))),
         false,
         "stage[0].signed_by",
     );
-    told(&(keys.clone() + &registry.stage(&pinned, &by("another"))), false, "signed by another key");
-    told(&(keys.clone() + &registry.stage(&pinned, &by("nobody"))), false, "there is no key \"nobody\"");
+    told(&(keys.clone() + &stage(&registry, &pinned, &by("another"))), false, "signed by another key");
+    told(&(keys.clone() + &stage(&registry, &pinned, &by("nobody"))), false, "there is no key \"nobody\"");
     told(
-        &registry
-            .stage("policies/none:1", &by("ours"))
+        &stage(&registry, "policies/none:1", &by("ours"))
             .replace("signed_by = \"ours\"", &format!("digest = \"{digest}\"")),
         false,
         "does not have it",
     );
     let wrong = format!("policies/peer@sha256:{}", "0".repeat(64));
-    told(&registry.stage(&wrong, ""), false, "does not have it");
+    told(&stage(&registry, &wrong, ""), false, "does not have it");
 
     // Changed in the registry, behind its back: the layer's bytes are no longer those of its digest.
-    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(registry.stored(&digest)).unwrap()).unwrap();
-    let layer = registry.stored(manifest["layers"][0]["digest"].as_str().unwrap());
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(stored(&registry, &digest)).unwrap()).unwrap();
+    let layer = stored(&registry, manifest["layers"][0]["digest"].as_str().unwrap());
     let right = fs::read(&layer).unwrap();
     let mut changed = right.clone();
     *changed.last_mut().unwrap() ^= 1;
@@ -138,19 +119,11 @@ fn a_plugin_from_a_registry_runs_when_it_is_pinned_and_signed_and_fails_closed_o
     fs::write(&layer, right).unwrap();
 
     // The registry is gone: what is pinned was kept, what is not can not be had.
-    registry.server.stop();
+    registry.stop();
     told(&both, true, "");
-    told(&(keys + &registry.stage("policies/peer:1", &by("ours"))), false, "can not be reached");
+    told(&(keys + &stage(&registry, "policies/peer:1", &by("ours"))), false, "can not be reached");
     let (fine, said) = check(&scratch, &elsewhere, &both);
     assert!(!fine && said.contains("can not be reached"), "{said}");
-}
-
-impl Registry {
-    /// The file in which the registry keeps what has this digest.
-    fn stored(&self, digest: &str) -> PathBuf {
-        let hex = digest.strip_prefix("sha256:").unwrap();
-        self.scratch.join(&format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
-    }
 }
 
 #[test]

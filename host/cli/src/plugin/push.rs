@@ -1,9 +1,9 @@
 //! `wasmilter plugin push`
 
 use crate::output;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
-use wasmilter_registry::{Login, Reference, Registries, RegistrySettings};
+use wasmilter_registry::{Login, Reference, Registries, RegistrySettings, read_signature, signature_file};
 
 /// Put a built plugin into an OCI registry, with its signature when it has one.
 ///
@@ -45,13 +45,8 @@ impl Push {
         let file = self.file.display();
         let component = fs::read(&self.file).with_context(|| format!("reading {file}"))?;
         let info = super::sandbox()?.load_bytes(&file.to_string(), &component)?.inspection().info.clone();
-        let mut beside = self.file.clone().into_os_string();
-        beside.push(".minisig");
-        let signature = match fs::read_to_string(&beside) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => bail!("reading {}: {error}", PathBuf::from(beside).display()),
-        };
+        let signature =
+            read_signature(&self.file).with_context(|| format!("reading {}", signature_file(&self.file).display()))?;
         let annotations = [
             ("org.opencontainers.image.title", &info.name),
             ("org.opencontainers.image.version", &info.version),

@@ -168,24 +168,13 @@ fn collect(project: &Path, folder: &Path, below: bool, files: &mut Vec<PathBuf>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LanguageName;
+    use crate::{
+        LanguageName,
+        language::sample::{self, ALL_IMPORTS},
+    };
 
-    const ALL_IMPORTS: [&str; 13] = [
-        "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
-        "services", "store",
-    ];
-
-    /// A new project, with another policy and world where they are given.
     fn project(folder: &Path, policy: Option<&str>, world: Option<&str>) -> Project {
-        let project = Project::create("subject-filter", LanguageName::C, folder).unwrap();
-        if let Some(policy) = policy {
-            fs::write(folder.join("policy.c"), policy).unwrap();
-        }
-        if let Some(world) = world {
-            fs::write(folder.join("wit/world.wit"), format!("package local:plugin;\nworld plugin {{ {world} }}"))
-                .unwrap();
-        }
-        project
+        sample::project(LanguageName::C, folder, policy.map(|policy| ("policy.c", policy)), world)
     }
 
     #[test]

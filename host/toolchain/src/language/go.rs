@@ -87,21 +87,16 @@ fn bindings(contract: &Contract, world: WorldId) -> Result<Files> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LanguageName;
+    use crate::{
+        LanguageName,
+        language::sample::{self, ALL_IMPORTS},
+    };
     use std::{fs, path::Path};
 
-    const ALL_IMPORTS: [&str; 13] = [
-        "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
-        "services", "store",
-    ];
-
-    /// A new project, with another policy and world.
     fn project(folder: &Path, policy: &str, world: &str) -> Project {
-        let project = Project::create("subject-filter", LanguageName::Go, folder).unwrap();
-        fs::write(folder.join("main.go"), policy).unwrap();
+        let project = sample::project(LanguageName::Go, folder, Some(("main.go", policy)), Some(world));
         // It is about the policy of the template.
         fs::remove_file(folder.join("main_test.go")).unwrap();
-        fs::write(folder.join("wit/world.wit"), format!("package local:plugin;\nworld plugin {{ {world} }}")).unwrap();
         project
     }
 

@@ -372,20 +372,14 @@ fn camel(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LanguageName;
+    use crate::{
+        LanguageName,
+        language::sample::{self, ALL_IMPORTS},
+    };
     use std::{fs, path::Path};
 
-    /// A new project, with another policy and world where they are given.
     fn project(folder: &Path, policy: Option<&str>, world: Option<&str>) -> Project {
-        let project = Project::create("subject-filter", LanguageName::Zig, folder).unwrap();
-        if let Some(policy) = policy {
-            fs::write(folder.join(ROOT), policy).unwrap();
-        }
-        if let Some(world) = world {
-            fs::write(folder.join("wit/world.wit"), format!("package local:plugin;\nworld plugin {{ {world} }}"))
-                .unwrap();
-        }
-        project
+        sample::project(LanguageName::Zig, folder, policy.map(|policy| (ROOT, policy)), world)
     }
 
     #[test]
@@ -403,11 +397,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let world = "include wasmilter:policy/full-plugin@1.0.0;";
         let built = project(folder.path(), Some(include_str!("zig/everything.zig")), Some(world)).build(&()).unwrap();
-        let all = [
-            "client", "clock", "dns", "envelope", "facts", "headers", "log", "output", "parts", "random", "raw",
-            "services", "store",
-        ];
-        assert_eq!(built.component.imports, all);
+        assert_eq!(built.component.imports, ALL_IMPORTS);
         assert_eq!(
             built.component.exports,
             ["lifecycle", "message-policy", "on-connect", "on-helo", "on-mail", "on-rcpt"]
