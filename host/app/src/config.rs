@@ -91,6 +91,9 @@ pub struct Admin {
 pub struct Limits {
     /// `in_flight`: messages judged at once; the sender of one more is told to come again later. Default 256.
     pub in_flight: u32,
+    /// `queue_time`: how long a message waits for its turn at the processor, and for room, before its sender is told to come again
+    /// later. Default `"80ms"`.
+    pub queue_time: Duration,
     /// `message_deadline`: time for all stages together; afterwards a temporary failure. Default `"60s"`. Keep it under the
     /// mail server's time limit (Postfix `milter_content_timeout`: 300 s).
     pub message_deadline: Duration,
@@ -388,6 +391,7 @@ impl Limits {
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)).min(1_024);
         let limits = Self {
             in_flight: table.number("in_flight", 1..100_000, 256),
+            queue_time: table.duration("queue_time", Duration::from_millis(1)..secs(600), Duration::from_millis(80)),
             message_deadline: table.duration("message_deadline", secs(1)..secs(3_600), secs(60)),
             message_size: table.size("message_size", 1_000..MOST_BYTES, 100_000_000),
             body_in_memory: table.size("body_in_memory", 0..MOST_BYTES, 1_000_000),

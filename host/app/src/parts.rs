@@ -60,8 +60,6 @@ struct SandboxKey {
     memory_max: u64,
 }
 
-/// How long a message waits for room before its sender is told to come again later.
-const PERMIT_WAIT: Duration = Duration::from_millis(250);
 /// However small messages must be, stages can write notices and disclaimers of this size, in bytes.
 const ROOM_FOR_CHANGES: u64 = 1 << 20;
 /// Calls of the sandbox beyond one for every message in flight: calls that were given up still end.
@@ -128,7 +126,7 @@ impl Parts {
         Limits {
             in_flight: usize::try_from(self.config.limits.in_flight).unwrap_or(usize::MAX),
             message_deadline: self.config.limits.message_deadline,
-            permit_wait: PERMIT_WAIT,
+            queue_time: self.config.limits.queue_time,
         }
     }
 

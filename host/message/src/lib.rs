@@ -25,4 +25,5 @@ pub mod policy;
 pub mod service;
 pub mod store;
 pub mod trace;
+pub mod turn;
 pub mod view;

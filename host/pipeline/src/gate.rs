@@ -7,12 +7,13 @@ use crate::{
     pipeline::Shared,
     route::Lane,
     stage::{Ask, Decide, Mode},
+    turns::{Ticket, Turns},
 };
 use futures_util::FutureExt;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     sync::{AcquireError, SemaphorePermit, watch},
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 use wasmilter_message::{
     apply::{ApplyError, apply},
@@ -23,6 +24,7 @@ use wasmilter_message::{
     judge::{BoxFuture, Hook, HookJudged, Judge, Needs},
     message::{JudgedMessage, ParsedMessage, ReceivedMessage, Transaction},
     trace::{ConditionTrace, StageTrace, Trace},
+    turn::{self, Turn},
 };
 
 /// What a pipeline takes upon itself.
@@ -32,13 +34,14 @@ pub struct Limits {
     pub in_flight: usize,
     /// Bound of everything from the permit to the verdict.
     pub message_deadline: Duration,
-    /// Bound of the wait for a permit. Short: the client is better served by an early 451 than by a late one.
-    pub permit_wait: Duration,
+    /// Bound of the wait to be let in: for a turn at the worker's processor and for a permit. Short: the client is better served by an
+    /// early 451 than by a late one.
+    pub queue_time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 256, message_deadline: Duration::from_secs(60), permit_wait: Duration::from_millis(250) }
+        Self { in_flight: 256, message_deadline: Duration::from_secs(60), queue_time: Duration::from_millis(80) }
     }
 }
 
@@ -47,9 +50,18 @@ impl Default for Limits {
 pub(crate) struct Gate {
     shared: Arc<Shared>,
     worker: usize,
+    /// Those of the worker.
+    turns: Arc<Turns>,
     door: &'static str,
     /// Its end tells the pipeline that nobody needs it any more.
     _judge: watch::Receiver<()>,
+}
+
+/// What a message holds from when it is let in to its verdict.
+struct LetIn<'a> {
+    turn: Arc<Ticket>,
+    _permits: [SemaphorePermit<'a>; 2],
+    _counted: Counted,
 }
 
 /// A message on its way, with what has happened to it.
@@ -83,21 +95,22 @@ impl Judge for Gate {
 
 impl Gate {
     pub(crate) fn new(shared: Arc<Shared>, worker: usize, door: &'static str, judge: watch::Receiver<()>) -> Self {
-        Self { shared, worker, door, _judge: judge }
+        Self { turns: shared.turns(worker), shared, worker, door, _judge: judge }
     }
 
     /// The life of a message.
     async fn lead(self, received: ReceivedMessage) -> JudgedMessage {
         let started = Instant::now();
         let mut run = Run::new(received);
-        let verdict = match self.permit().await {
-            Ok(_permit) => {
+        let verdict = match self.let_in().await {
+            Ok(let_in) => {
                 let deadline = clock::after(self.shared.limits.message_deadline);
+                let stages = turn::within(Some(let_in.turn()), self.through_stages(&mut run, deadline));
                 // Whatever panics here is a fault of ours; the client keeps the message.
-                let stages = AssertUnwindSafe(self.through_stages(&mut run, deadline)).catch_unwind().await;
-                stages.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
+                let verdict = AssertUnwindSafe(stages).catch_unwind().await;
+                verdict.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
             }
-            Err(no_permit) => Err(no_permit),
+            Err(no_room) => Err(no_room),
         };
         let verdict = verdict.unwrap_or_else(|failure| self.give_up(failure, &mut run.trace));
         run.trace.took = started.elapsed();
@@ -105,22 +118,45 @@ impl Gate {
         run.judged(verdict)
     }
 
-    /// Lets a message or a hook in, or says at once that there is no room.
-    async fn permit(&self) -> Result<([SemaphorePermit<'_>; 2], Counted), Failure> {
-        let metrics = &self.shared.metrics;
-        let _waiting = Counted::new(&metrics.messages_waiting);
-        let both = async {
-            let own = self.shared.permits.acquire().await?;
-            Ok::<_, AcquireError>([own, self.shared.room.acquire().await?])
-        };
-        match timeout(self.shared.limits.permit_wait, both).await {
-            Ok(Ok(permits)) => Ok((permits, Counted::new(&metrics.messages_in_flight))),
-            Ok(Err(_)) => Err(Failure::new(Cause::Overload, "the pipeline has stopped")),
-            Err(_) => {
-                let text = format!("{} messages in flight, the limit", self.shared.limits.in_flight);
-                Err(Failure::new(Cause::Overload, text))
-            }
+    /// Lets a message or a hook in, or says soon that there is no room.
+    async fn let_in(&self) -> Result<LetIn<'_>, Failure> {
+        if let Some(turn) = self.turns.take_now()
+            && let Some(permits) = self.permits_now()
+        {
+            return Ok(self.has(turn, permits));
         }
+        let _waiting = Counted::new(&self.shared.metrics.messages_waiting);
+        let Limits { in_flight, queue_time, .. } = self.shared.limits;
+        let end = clock::instant(clock::after(queue_time));
+        let Some(turn) = self.turns.take(queue_time).await else {
+            let text = format!("no turn at the processor within {queue_time:?}: other messages compute");
+            return Err(Failure::new(Cause::Overload, text));
+        };
+        let permits = turn::within(Some(Arc::clone(&turn) as Arc<dyn Turn>), turn::outside(self.permits()));
+        match timeout_at(end, permits).await {
+            Ok(Ok(permits)) => Ok(self.has(turn, permits)),
+            Ok(Err(_)) => Err(Failure::new(Cause::Overload, "the pipeline has stopped")),
+            Err(_) => Err(Failure::new(Cause::Overload, format!("{in_flight} messages in flight, the limit"))),
+        }
+    }
+
+    async fn permits(&self) -> Result<[SemaphorePermit<'_>; 2], AcquireError> {
+        let own = self.shared.permits.acquire().await?;
+        Ok([own, self.shared.room.acquire().await?])
+    }
+
+    /// The permits, if there are any and nobody waits for them.
+    fn permits_now(&self) -> Option<[SemaphorePermit<'_>; 2]> {
+        Some([self.shared.permits.try_acquire().ok()?, self.shared.room.try_acquire().ok()?])
+    }
+
+    fn has<'a>(&self, turn: Arc<Ticket>, permits: [SemaphorePermit<'a>; 2]) -> LetIn<'a> {
+        LetIn { turn, _permits: permits, _counted: Counted::new(&self.shared.metrics.messages_in_flight) }
+    }
+
+    /// Whether so many messages are in flight that those who wait for a stage would keep out others who do not need it.
+    fn is_crowded(&self) -> bool {
+        self.shared.permits.available_permits() < self.shared.limits.in_flight / 2
     }
 
     /// Each stage in turn, until one ends the run.
@@ -202,8 +238,8 @@ impl Gate {
         admitted: &mut Admitted<'_>,
         trace: &mut StageTrace,
     ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
-        let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, slot };
-        let decision: Decision = lane.call(self.worker, deadline, admitted, decide).await?;
+        let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, turn: turn::at_hand(), slot };
+        let decision: Decision = lane.call(self.worker, deadline, self.is_crowded(), admitted, decide).await?;
         let checked = combine::check(&decision);
         let Decision { verdict, edits, facts } = decision;
         let (edits, applied) = match checked {
@@ -259,13 +295,14 @@ impl Gate {
     /// The life of an envelope hook: the same, with less to look at and less to say.
     async fn ask(self, hook: Hook, so_far: Transaction) -> HookJudged {
         let mut message = Arc::new(ParsedMessage::without_content(so_far));
-        let verdict = match self.permit().await {
-            Ok(_permit) => {
+        let verdict = match self.let_in().await {
+            Ok(let_in) => {
                 let deadline = clock::after(self.shared.limits.message_deadline.min(HOOK_DEADLINE));
-                let stages = AssertUnwindSafe(self.asked_stages(&hook, &mut message, deadline)).catch_unwind().await;
-                stages.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
+                let stages = turn::within(Some(let_in.turn()), self.asked_stages(&hook, &mut message, deadline));
+                let verdict = AssertUnwindSafe(stages).catch_unwind().await;
+                verdict.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
             }
-            Err(no_permit) => Err(no_permit),
+            Err(no_room) => Err(no_room),
         };
         let verdict = verdict.unwrap_or_else(|failure| combine::at_hook(self.give_up(failure, &mut Trace::default())));
         tracing::debug!(id = &*message.id, hook = hook.name(), verdict = combine::hook_name(&verdict), "hook judged");
@@ -301,8 +338,11 @@ impl Gate {
             Ok(false) => return Ok(HookVerdict::Next),
             Ok(true) => match lane.breaker.admit() {
                 Ok(mut admitted) => {
-                    let ask = |deadline, slot| Ask { hook: hook.clone(), so_far: Arc::clone(message), deadline, slot };
-                    let decided = lane.call(self.worker, deadline, &mut admitted, ask).await;
+                    let ask = |deadline, slot| {
+                        let (so_far, turn) = (Arc::clone(message), turn::at_hand());
+                        Ask { hook: hook.clone(), so_far, deadline, turn, slot }
+                    };
+                    let decided = lane.call(self.worker, deadline, self.is_crowded(), &mut admitted, ask).await;
                     let decided = decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision));
                     admitted.settle(&decided);
                     decided
@@ -360,6 +400,12 @@ impl Gate {
             host_failure = run.trace.host.as_ref().map(tracing::field::display),
             "message judged"
         );
+    }
+}
+
+impl LetIn<'_> {
+    fn turn(&self) -> Arc<dyn Turn> {
+        Arc::clone(&self.turn) as Arc<dyn Turn>
     }
 }
 

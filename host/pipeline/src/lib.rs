@@ -1,15 +1,16 @@
 //! The pipeline: takes messages from a door, leads them through the configured stages, says what happens to them.
 //!
 //! Start with [`gate`]: one function there tells the life of a message. A [`stage`] is an actor that runs one
-//! [`Policy`](wasmilter_message::policy::Policy); `route` is what all workers share of a stage; `supervise` brings
+//! [`Policy`](wasmilter_message::policy::Policy); `turns` keeps messages from
+//! slowing each other down; `route` is what all workers share of a stage; `supervise` brings
 //! dead actors back; `breaker` spares messages a plugin that fails again and again; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
 //! wanted at all.
 //!
 //! ```text
-//! door ─judge()─► gate ──permit, at most in_flight──► stage 1 ──► stage 2 ──► … ──► verdict, message, trace
-//!                  │ none within permit_wait: 451      │
-//!                  ▼                                   ├─ slot of the stage, at most `concurrency`; none in time: overload
-//!                 451                                  └─ mailbox of the worker's actor, never longer than the slots
+//! door ─judge()─► gate ──turn at the processor, permit──► stage 1 ──► stage 2 ──► … ──► verdict, message, trace
+//!                  │ not within queue_time                │
+//!                  ▼                                      ├─ slot of the stage, at most `concurrency`; none in time: overload
+//!                 451                                     └─ mailbox of the worker's actor, never longer than the slots
 //! ```
 //!
 //! Invariants: the only crate that knows actix. Mail travels by `send`, which answers, never by `do_send`. Nothing here
@@ -25,6 +26,7 @@ mod pipeline;
 mod route;
 pub mod stage;
 mod supervise;
+mod turns;
 
 pub use breaker::BreakerSettings;
 pub use condition::{Condition, ConditionError};

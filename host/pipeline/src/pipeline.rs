@@ -6,6 +6,7 @@ use crate::{
     route::{Lane, Place},
     stage::Stage,
     supervise::supervise,
+    turns::Turns,
 };
 use actix_rt::ArbiterHandle;
 use std::{sync::Arc, time::Duration};
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     /// Of this pipeline and those that it replaced, which finish their messages beside it.
     pub(crate) room: Arc<Semaphore>,
+    /// By worker; shared as `room` is: the processors are the same.
+    turns: Arc<[Arc<Turns>]>,
     pub(crate) needs: Needs,
     stop: watch::Sender<bool>,
 }
@@ -57,7 +60,8 @@ impl Pipeline {
         workers: &[ArbiterHandle],
     ) -> Self {
         let room = Arc::new(Semaphore::new(most(&limits)));
-        Self::start_in(room, stages, limits, store, metrics, workers)
+        let turns = (0..workers.len().max(1)).map(|_| Turns::new()).collect();
+        Self::start_in((room, turns), stages, limits, store, metrics, workers)
     }
 
     /// The same beside `before`, which this pipeline is going to replace: with the same `in_flight`, both together have no more
@@ -75,11 +79,12 @@ impl Pipeline {
             true => Arc::clone(&before.shared.room),
             false => Arc::new(Semaphore::new(most(&limits))),
         };
-        Self::start_in(room, stages, limits, store, metrics, workers)
+        let turns = Arc::clone(&before.shared.turns);
+        Self::start_in((room, turns), stages, limits, store, metrics, workers)
     }
 
     fn start_in(
-        room: Arc<Semaphore>,
+        (room, turns): (Arc<Semaphore>, Arc<[Arc<Turns>]>),
         stages: Vec<Stage>,
         limits: Limits,
         store: Arc<dyn BodyStore>,
@@ -110,6 +115,7 @@ impl Pipeline {
             lanes,
             permits: Arc::new(Semaphore::new(most(&limits))),
             room,
+            turns,
             limits,
             store,
             metrics,
@@ -159,6 +165,14 @@ impl Pipeline {
     #[cfg(test)]
     pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
         &self.shared.lanes
+    }
+}
+
+impl Shared {
+    /// The turns of `worker`, modulo their number.
+    pub(crate) fn turns(&self, worker: usize) -> Arc<Turns> {
+        let own = worker.checked_rem(self.turns.len()).unwrap_or(0);
+        self.turns.get(own).map_or_else(Turns::new, Arc::clone)
     }
 }
 

@@ -16,6 +16,7 @@ use wasmilter_message::{
     deadline::Deadline,
     failure::{Cause, Failure},
     judge::Needs,
+    turn,
 };
 
 /// A stage in a running pipeline.
@@ -61,11 +62,12 @@ impl Lane {
     }
 
     /// Sends a call to an actor, that of `worker` if it can be, and waits for the reply. Every wait ends by `deadline`
-    /// or the stage's time limit.
+    /// or the stage's time limit; when it is `crowded`, there is none for a slot.
     pub(crate) async fn call<M, T>(
         &self,
         worker: usize,
         deadline: Deadline,
+        crowded: bool,
         admitted: &mut Admitted<'_>,
         message: impl FnOnce(Deadline, Slot) -> M,
     ) -> Result<T, Failure>
@@ -78,10 +80,10 @@ impl Lane {
         if clock::passed(deadline) {
             return Err(Failure::new(Cause::Deadline, "the message's deadline passed before the stage began"));
         }
-        let slot = self.slot(deadline).await?;
+        let slot = self.slot(deadline, crowded).await?;
         let deadline = clock::within(deadline, self.stage.timeout);
         admitted.begins(clock::left(deadline), self.stage.timeout);
-        let worker = self.live(worker, deadline).await?;
+        let worker = turn::outside(self.live(worker, deadline)).await?;
         let request = match &*worker.borrow() {
             Place::Up(actor) => actor.send(message(deadline, slot)),
             Place::Starting | Place::Down => return Err(died()),
@@ -93,17 +95,31 @@ impl Lane {
         }
     }
 
-    async fn slot(&self, deadline: Deadline) -> Result<Slot, Failure> {
+    async fn slot(&self, deadline: Deadline, crowded: bool) -> Result<Slot, Failure> {
+        let concurrency = self.stage.concurrency;
+        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Ok(self.occupied(permit));
+        }
+        if crowded {
+            let text =
+                format!("all {concurrency} slots of the stage are in use, and too many messages are in flight to wait");
+            return Err(Failure::new(Cause::Overload, text));
+        }
         let _waiting = Counted::new(&self.metrics.waiting);
         let until = clock::within(deadline, self.stage.timeout);
-        match timeout_at(clock::instant(until), Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Slot { _permit: permit, _counted: Counted::new(&self.metrics.in_flight) }),
+        let free = timeout_at(clock::instant(until), Arc::clone(&self.slots).acquire_owned());
+        match turn::outside(free).await {
+            Ok(Ok(permit)) => Ok(self.occupied(permit)),
             // Nobody closes the semaphore; if somebody did, there would be no slots.
             Ok(Err(_)) | Err(_) => {
-                let text = format!("all {} slots of the stage stayed in use", self.stage.concurrency);
+                let text = format!("all {concurrency} slots of the stage stayed in use");
                 Err(Failure::new(Cause::Overload, text))
             }
         }
+    }
+
+    fn occupied(&self, permit: OwnedSemaphorePermit) -> Slot {
+        Slot { _permit: permit, _counted: Counted::new(&self.metrics.in_flight) }
     }
 
     /// The place of an actor that can be sent to: that of `worker`, or else of the next worker that has one. Waits for

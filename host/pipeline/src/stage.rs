@@ -30,6 +30,7 @@ use wasmilter_message::{
     judge::Hook,
     message::ParsedMessage,
     policy::Policy,
+    turn::{self, Turn},
 };
 
 /// One `[[stage]]` of the configuration, with its plugin loaded.
@@ -125,6 +126,8 @@ impl Actor for StageActor {
 pub(crate) struct Decide {
     pub(crate) message: Arc<ParsedMessage>,
     pub(crate) deadline: Deadline,
+    /// Paused while the plugin waits for the outside.
+    pub(crate) turn: Option<Arc<dyn Turn>>,
     pub(crate) slot: Slot,
 }
 
@@ -135,11 +138,11 @@ impl Message for Decide {
 impl Handler<Decide> for StageActor {
     type Result = Running<Decision>;
 
-    fn handle(&mut self, Decide { message, deadline, slot }: Decide, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Decide { message, deadline, turn, slot }: Decide, _: &mut Context<Self>) -> Self::Result {
         let policy = Arc::clone(&self.policy);
         self.run(async move {
             let _slot = slot;
-            bounded(deadline, policy.decide(message, deadline)).await
+            turn::within(turn, bounded(deadline, policy.decide(message, deadline))).await
         })
     }
 }
@@ -149,6 +152,8 @@ pub(crate) struct Ask {
     pub(crate) hook: Hook,
     pub(crate) so_far: Arc<ParsedMessage>,
     pub(crate) deadline: Deadline,
+    /// Paused while the plugin waits for the outside.
+    pub(crate) turn: Option<Arc<dyn Turn>>,
     pub(crate) slot: Slot,
 }
 
@@ -159,11 +164,11 @@ impl Message for Ask {
 impl Handler<Ask> for StageActor {
     type Result = Running<HookDecision>;
 
-    fn handle(&mut self, Ask { hook, so_far, deadline, slot }: Ask, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Ask { hook, so_far, deadline, turn, slot }: Ask, _: &mut Context<Self>) -> Self::Result {
         let policy = Arc::clone(&self.policy);
         self.run(async move {
             let _slot = slot;
-            bounded(deadline, policy.hook(hook, so_far, deadline)).await
+            turn::within(turn, bounded(deadline, policy.hook(hook, so_far, deadline))).await
         })
     }
 }

@@ -7,6 +7,7 @@
 
 mod contestant;
 mod mail;
+mod overload;
 mod postfix;
 mod report;
 mod traffic;
@@ -48,6 +49,9 @@ struct Arguments {
     /// Messages per second of the latency measurement; 0 leaves it out.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
+    /// Only this: what becomes of messages when five times as many come as the machine can judge.
+    #[arg(long)]
+    overload: bool,
     /// Leave out the measurement through a real Postfix.
     #[arg(long)]
     no_postfix: bool,
@@ -69,6 +73,12 @@ fn main() -> Result<()> {
     contestants.sort_unstable();
 
     let mut report = Report::new(&arguments)?;
+    if arguments.overload {
+        under_overload(&arguments, &contestants, &mut report)?;
+        report.write(&arguments.output)?;
+        println!("{}", report.markdown());
+        return Ok(());
+    }
     for kind in &arguments.messages {
         let mails = kind.mails()?;
         through_the_socket(&arguments, &contestants, *kind, &mails, &mut report)?;
@@ -81,6 +91,19 @@ fn main() -> Result<()> {
     }
     report.write(&arguments.output)?;
     println!("{}", report.markdown());
+    Ok(())
+}
+
+/// Wasmilter in every set-up that is asked for; the others have no such thing.
+fn under_overload(arguments: &Arguments, contestants: &[Contestant], report: &mut Report) -> Result<()> {
+    for kind in &arguments.messages {
+        let mails = kind.mails()?;
+        for round in 0..arguments.rounds {
+            for contestant in contestants.iter().filter(|contestant| contestant.is_wasmilter()) {
+                report.add_overload(overload::measure(*contestant, *kind, &mails, round, arguments.scale)?);
+            }
+        }
+    }
     Ok(())
 }
 

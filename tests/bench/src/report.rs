@@ -1,6 +1,12 @@
 //! Measurements, and what they say: medians over rounds, ratios to the reference of the same round.
 
-use crate::{Arguments, contestant::Contestant, mail::Kind, traffic::Outcome};
+use crate::{
+    Arguments,
+    contestant::Contestant,
+    mail::Kind,
+    overload::{self, Overload},
+    traffic::Outcome,
+};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
@@ -89,6 +95,7 @@ struct Settings {
 pub(crate) struct Report {
     settings: Settings,
     measurements: Vec<Measurement>,
+    overloads: Vec<Overload>,
     /// Messages per second of Postfix without a milter, by round.
     postfix_alone: Vec<f64>,
 }
@@ -119,7 +126,7 @@ impl Report {
             cores: std::thread::available_parallelism().context("number of cores")?.get(),
             processor: processor.trim_start_matches([' ', '\t', ':']).to_owned(),
         };
-        Ok(Self { settings, measurements: Vec::new(), postfix_alone: Vec::new() })
+        Ok(Self { settings, measurements: Vec::new(), overloads: Vec::new(), postfix_alone: Vec::new() })
     }
 
     pub(crate) fn add(&mut self, measurement: Measurement) {
@@ -133,6 +140,10 @@ impl Report {
             measurement.whole[1],
         );
         self.measurements.push(measurement);
+    }
+
+    pub(crate) fn add_overload(&mut self, overload: Overload) {
+        self.overloads.push(overload);
     }
 
     pub(crate) fn postfix_alone(&mut self, round: usize, messages: u64, elapsed: Duration) {
@@ -196,6 +207,9 @@ impl Report {
                 );
             }
             text.push('\n');
+        }
+        if !self.overloads.is_empty() {
+            text.push_str(&overload::table(&self.overloads));
         }
         text
     }
@@ -305,7 +319,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn percentiles(values: &[u32]) -> [u32; 3] {
+/// 50, 99, 99.9.
+pub(crate) fn percentiles(values: &[u32]) -> [u32; 3] {
     let mut values = values.to_vec();
     values.sort_unstable();
     [500, 990, 999].map(|permille| {

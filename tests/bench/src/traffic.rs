@@ -65,11 +65,13 @@ pub(crate) struct Load {
 pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     pub(crate) messages: u64,
-    /// Microseconds from the end of the message being sent to its verdict.
+    /// Microseconds from the end of the message being sent to its verdict, of those that were accepted …
     pub(crate) end_of_message: Vec<u32>,
+    /// … and of those that were not.
+    pub(crate) end_of_refused: Vec<u32>,
     /// Microseconds from when the message was due to its verdict.
     pub(crate) whole: Vec<u32>,
-    /// Verdicts by letter of the reply.
+    /// How many were not accepted.
     pub(crate) refused: u64,
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn send(socket: &Path, mails: &[Mail], load: &Load) -> Result<Outcome
         all.messages += outcome.messages;
         all.refused += outcome.refused;
         all.end_of_message.extend(outcome.end_of_message);
+        all.end_of_refused.extend(outcome.end_of_refused);
         all.whole.extend(outcome.whole);
     }
     Ok(all)
@@ -121,8 +124,13 @@ fn connection(socket: &Path, mails: &[Mail], load: &Load, ticket: &AtomicU64, st
             let (verdict, asked) = session.message(mail, number)?;
             let answered = Instant::now();
             outcome.messages += 1;
-            outcome.refused += u64::from(!matches!(verdict, b'a' | b'c'));
-            outcome.end_of_message.push(micros(answered - asked));
+            let took = micros(answered - asked);
+            if matches!(verdict, b'a' | b'c') {
+                outcome.end_of_message.push(took);
+            } else {
+                outcome.refused += 1;
+                outcome.end_of_refused.push(took);
+            }
             outcome.whole.push(micros(answered.saturating_duration_since(due)));
             match next() {
                 Some(following) => number = following,

@@ -109,7 +109,7 @@ fn large_bodies_leave_no_file_behind() {
     let scratch = Scratch::new("limits");
     let address = format!("unix:{}", scratch.join("milter.sock").display());
     let spool = scratch.directory("spool");
-    let config = format!("[limits]\nbody_in_memory = \"64kB\"\n[spool]\ndirectory = {spool:?}\n")
+    let config = format!("[limits]\nbody_in_memory = \"64kB\"\nqueue_time = \"30s\"\n[spool]\ndirectory = {spool:?}\n")
         + &stage("slow", "slow", "grants = [\"headers\", \"clock\"]", &json!({ "milliseconds": 500 }));
     let host = Wasmilter::start_at(&address, &config);
     let files = || fs::read_dir(&spool).unwrap().count();

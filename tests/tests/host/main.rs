@@ -12,6 +12,7 @@
 mod hostile;
 mod lifecycle;
 mod limits;
+mod overload;
 mod reload;
 
 use std::time::Duration;

@@ -22,6 +22,7 @@ use wasmilter_message::{
     judge::{BoxFuture, Hook, Needs},
     message::{JudgedMessage, ParsedMessage, ReceivedMessage, Transaction},
     policy::{PluginInfo, Policy},
+    turn,
 };
 
 pub(super) type Decided = Result<Decision, Failure>;
@@ -131,8 +132,16 @@ pub(super) fn verdict(verdict: Verdict) -> Arc<Fake> {
     saying(Ok(Decision::verdict(verdict)))
 }
 
-/// Says next after a while, whatever its deadline.
+/// Says next after having waited for something outside for a while, whatever its deadline.
 pub(super) fn slow(takes: Duration) -> Arc<Fake> {
+    acting(move |_, _| async move {
+        turn::outside(tokio::time::sleep(takes)).await;
+        Ok(Decision::verdict(Verdict::Next))
+    })
+}
+
+/// Says next after having computed for a while: for everybody else the same as sleeping without saying so.
+pub(super) fn busy(takes: Duration) -> Arc<Fake> {
     acting(move |_, _| async move {
         tokio::time::sleep(takes).await;
         Ok(Decision::verdict(Verdict::Next))

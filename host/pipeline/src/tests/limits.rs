@@ -35,7 +35,7 @@ fn overload_is_answered_quickly_and_room_is_used_again() {
             assert_eq!((reply.code, reply.enhanced.as_str()), (451, "4.3.2"));
             assert_eq!(judged.trace.host.map(|failure| failure.cause), Some(Cause::Overload));
             assert!(judged.trace.stages.is_empty());
-            assert!(took <= limits.permit_wait + Duration::from_millis(10), "{took:?}");
+            assert!(took <= limits.queue_time + Duration::from_millis(10), "{took:?}");
         }
         assert_eq!(policy.calls(), 4);
         assert_eq!(bench.verdict().await, "accept", "permits come back");
@@ -47,7 +47,7 @@ fn overload_is_answered_quickly_and_room_is_used_again() {
 #[test]
 fn a_permit_that_is_freed_in_time_is_taken() {
     paused(async {
-        let limits = Limits { in_flight: 1, permit_wait: SECOND, ..Limits::default() };
+        let limits = Limits { in_flight: 1, queue_time: SECOND, ..Limits::default() };
         let bench = Bench::with(vec![stage("s", &slow(SECOND / 2))], limits);
         assert_eq!(tokio::join!(bench.verdict(), bench.verdict()), ("accept", "accept"));
     });
@@ -86,6 +86,38 @@ fn who_gets_no_slot_in_time_is_overload() {
         assert_eq!(stage.failure.as_ref().map(|failure| failure.cause), Some(Cause::Overload));
         assert!(!stage.ran && stage.took >= 4 * SECOND);
         assert_eq!(policy.calls(), 2);
+    });
+}
+
+/// Those who wait for it take half of the room at most.
+#[test]
+fn a_stage_that_hangs_keeps_nobody_out_who_does_not_need_it() {
+    paused(async {
+        let (hanging, quick) = (slow(3600 * SECOND), verdict(Verdict::Next));
+        let mut stages = vec![stage("hanging", &hanging), stage("quick", &quick)];
+        stages[0].concurrency = 4;
+        stages[0].when = condition("envelope.sender.address == 'hard@x'");
+        let bench = Bench::with(stages, Limits { in_flight: 32, ..Limits::default() });
+        let mut hard = mail();
+        hard.transaction.envelope.sender.raw = "<hard@x>".to_owned();
+        let judge = bench.pipeline.judge(0);
+        let hard = join_all((0..100).map(|_| async {
+            let started = Instant::now();
+            (judge.judge(hard.clone()).await, started.elapsed())
+        }));
+        let quick = async {
+            tokio::time::sleep(SECOND).await;
+            for _message in 0..100 {
+                let started = Instant::now();
+                assert_eq!(bench.verdict().await, "accept");
+                assert!(started.elapsed() < SECOND / 10, "{:?}", started.elapsed());
+            }
+        };
+        let (hard, ()) = tokio::join!(hard, quick);
+        let at_once = hard.iter().filter(|(_, took)| *took < SECOND / 10).count();
+        assert_eq!(at_once, 100 - 16, "half of the room");
+        assert!(hard.iter().all(|(judged, _)| judged.verdict.name() == "tempfail" && judged.trace.host.is_none()));
+        assert!(bench.metric("wasmilter_stage_failures_total{cause=\"overload\",stage=\"hanging\"}") == 96.0);
     });
 }
 
@@ -205,7 +237,7 @@ fn a_door_that_stops_waiting_ends_the_call() {
 fn a_thousand_at_once() {
     paused(async {
         let policy = slow(SECOND / 100);
-        let limits = Limits { in_flight: 1000, ..Limits::default() };
+        let limits = Limits { in_flight: 2000, ..Limits::default() };
         let mut stages = vec![stage("a", &policy), stage("b", &saying(Ok(score(1.0))))];
         stages[0].concurrency = 64;
         let bench = Bench::with(stages, limits);

@@ -10,4 +10,5 @@ mod names;
 mod order;
 mod outcomes;
 mod replaced;
+mod turns;
 mod workers;

@@ -19,7 +19,8 @@ use wasmilter_message::{
 fn pipeline(stages: Vec<crate::Stage>, arbiters: &[Arbiter]) -> Pipeline {
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let metrics = Metrics::register(&Registry::new()).expect("a new registry");
-    Pipeline::start(stages, Limits { in_flight: 2000, ..Limits::default() }, Arc::new(InMemory), metrics, &handles)
+    let limits = Limits { in_flight: 2000, queue_time: Duration::from_secs(60), ..Limits::default() };
+    Pipeline::start(stages, limits, Arc::new(InMemory), metrics, &handles)
 }
 
 #[test]

@@ -4,7 +4,10 @@
 use crate::{bindings::wasmilter::policy::dns, call::Call, failure::one_line};
 use dns::DnsError;
 use std::sync::Arc;
-use wasmilter_message::dns::{self as outside, Dns};
+use wasmilter_message::{
+    dns::{self as outside, Dns},
+    turn,
+};
 
 /// Longest name in its textual form (RFC 1035 §2.3.4), with room for escapes.
 const NAME: usize = 1024;
@@ -15,7 +18,7 @@ impl dns::Host for Call {
             Ok(resolver) => resolver,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(resolver.addresses(&name, self.deadline).await.map_err(told))
+        Ok(turn::outside(resolver.addresses(&name, self.deadline)).await.map_err(told))
     }
 
     async fn texts(&mut self, name: String) -> wasmtime::Result<Result<Vec<String>, DnsError>> {
@@ -23,7 +26,7 @@ impl dns::Host for Call {
             Ok(resolver) => resolver,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(resolver.texts(&name, self.deadline).await.map_err(told))
+        Ok(turn::outside(resolver.texts(&name, self.deadline)).await.map_err(told))
     }
 
     async fn mail_exchangers(&mut self, name: String) -> wasmtime::Result<Result<Vec<dns::MailExchanger>, DnsError>> {
@@ -31,7 +34,7 @@ impl dns::Host for Call {
             Ok(resolver) => resolver,
             Err(error) => return Ok(Err(error)),
         };
-        let found = resolver.mail_exchangers(&name, self.deadline).await;
+        let found = turn::outside(resolver.mail_exchangers(&name, self.deadline)).await;
         let seen = |found: outside::MailExchanger| dns::MailExchanger {
             preference: u32::from(found.preference),
             host: found.host,
@@ -44,7 +47,7 @@ impl dns::Host for Call {
             Ok(resolver) => resolver,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(resolver.names(&address, self.deadline).await.map_err(told))
+        Ok(turn::outside(resolver.names(&address, self.deadline)).await.map_err(told))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{bindings::wasmilter::policy::services, call::Call, capabilities::READ_AT_ONCE};
 use services::ServiceError;
-use wasmilter_message::service;
+use wasmilter_message::{service, turn::outside};
 
 impl services::Host for Call {
     async fn open(&mut self, service: String) -> wasmtime::Result<Result<u32, ServiceError>> {
@@ -16,7 +16,7 @@ impl services::Host for Call {
             return Ok(Err(ServiceError::Limit(format!("{limit} open streams"))));
         }
         let services = std::sync::Arc::clone(&self.stage.outside.services);
-        match services.open(&service, self.deadline).await {
+        match outside(services.open(&service, self.deadline)).await {
             Ok(connection) => {
                 self.usage.streams_opened = self.usage.streams_opened.saturating_add(1);
                 let id = self.usage.streams_opened;
@@ -34,14 +34,14 @@ impl services::Host for Call {
         }
         let deadline = self.deadline;
         let Some(stream) = self.streams.get_mut(&connection) else { return Ok(Err(ServiceError::Closed)) };
-        Ok(stream.write(&bytes, deadline).await.map_err(told))
+        Ok(outside(stream.write(&bytes, deadline)).await.map_err(told))
     }
 
     async fn finish(&mut self, connection: u32) -> wasmtime::Result<Result<(), ServiceError>> {
         self.charge()?;
         let deadline = self.deadline;
         let Some(stream) = self.streams.get_mut(&connection) else { return Ok(Err(ServiceError::Closed)) };
-        Ok(stream.finish(deadline).await.map_err(told))
+        Ok(outside(stream.finish(deadline)).await.map_err(told))
     }
 
     async fn read(&mut self, connection: u32, max: u32) -> wasmtime::Result<Result<Vec<u8>, ServiceError>> {
@@ -52,7 +52,7 @@ impl services::Host for Call {
         if max == 0 {
             return Ok(Ok(Vec::new()));
         }
-        match stream.read(max, deadline).await {
+        match outside(stream.read(max, deadline)).await {
             Ok(bytes) => Ok(self.carry(bytes.len()).map(|()| bytes.to_vec())),
             Err(error) => Ok(Err(told(error))),
         }

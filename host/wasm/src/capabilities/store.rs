@@ -8,7 +8,7 @@ use crate::{
 };
 use std::sync::Arc;
 use store::StoreError;
-use wasmilter_message::store as outside;
+use wasmilter_message::{store as outside, turn};
 
 /// Longest key in bytes.
 const KEY: usize = 512;
@@ -31,7 +31,7 @@ impl store::Host for Call {
             Ok(mine) => mine,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(mine.store.get(&mine.space, &key, self.deadline).await.map_err(told))
+        Ok(turn::outside(mine.store.get(&mine.space, &key, self.deadline)).await.map_err(told))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>, seconds: u32) -> wasmtime::Result<Result<(), StoreError>> {
@@ -42,7 +42,7 @@ impl store::Host for Call {
         if value.len() > VALUE {
             return Ok(Err(StoreError::Limit(format!("a value of {} bytes, at most {VALUE}", value.len()))));
         }
-        Ok(mine.store.set(&mine.space, &key, &value, seconds, self.deadline).await.map_err(told))
+        Ok(turn::outside(mine.store.set(&mine.space, &key, &value, seconds, self.deadline)).await.map_err(told))
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), StoreError>> {
@@ -50,7 +50,7 @@ impl store::Host for Call {
             Ok(mine) => mine,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(mine.store.remove(&mine.space, &key, self.deadline).await.map_err(told))
+        Ok(turn::outside(mine.store.remove(&mine.space, &key, self.deadline)).await.map_err(told))
     }
 
     async fn add(&mut self, key: String, amount: u32, seconds: u32) -> wasmtime::Result<Result<u32, StoreError>> {
@@ -59,7 +59,7 @@ impl store::Host for Call {
             Ok(mine) => mine,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(mine.store.add(&mine.space, &key, amount, seconds, self.deadline).await.map_err(told))
+        Ok(turn::outside(mine.store.add(&mine.space, &key, amount, seconds, self.deadline)).await.map_err(told))
     }
 }
 

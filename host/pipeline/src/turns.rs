@@ -1,0 +1,269 @@
+//! Turns at a worker's processor: how messages are kept from slowing each other down, and how too many are told early.
+//!
+//! A worker is one thread. Were all its messages to compute at once, each would take as long as all of them together; so
+//! **one new message computes at a time** and the others wait for their turn, for `limits.queue_time` at most. What waits for
+//! the outside (a service, the domain name system, a slot of its stage) does not compute and lets the next one in; when it
+//! goes on it does so at once. Two things bend that:
+//!
+//! - **Long ones do not hold up the others.** Who has computed for [`LONG`] while somebody waits no longer counts as new: the next
+//!   is let in beside it. The guests then share the thread, a millisecond each. No more than [`MOST_BESIDE`] at once; when
+//!   that refuses somebody it was too many, and it becomes one less, down to [`LEAST_BESIDE`], until nobody is refused any more.
+//! - **Newest first, when the queue stands.** Usually who came first is next. Under more load than there is processor the queue
+//!   never ends, and first come would be served only after all of `queue_time`. So when it did not end for that long, the
+//!   newest goes first: those let in have waited least, and the oldest are told to come again.
+//!
+//! Nothing here depends on how much a message computes: nobody has to know in advance what the machine can do.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+use wasmilter_message::turn::Turn;
+
+/// Who computes longer than this while others wait is one of the long ones. Most messages take less in all stages together.
+const LONG: Duration = Duration::from_millis(10);
+/// Messages that compute at once, at most and …
+const MOST_BESIDE: usize = 8;
+/// … at least. One long message never keeps everybody else out.
+const LEAST_BESIDE: usize = 2;
+/// After so long without a refusal one more may compute at once.
+const RECOVERY: Duration = Duration::from_secs(1);
+
+/// The turns of one worker.
+pub(crate) struct Turns(Mutex<State>);
+
+struct State {
+    /// Messages that compute and have not been at it for long.
+    new: usize,
+    /// Messages that compute for long already: those numbered below `first_new`.
+    long: usize,
+    next_number: u64,
+    first_new: u64,
+    /// How many may compute at once now, …
+    beside: usize,
+    /// … since when.
+    beside_since: Instant,
+    queue: VecDeque<Waiting>,
+    /// When the queue began that stands now.
+    queue_since: Instant,
+    /// When a message was last let in from the queue, or the queue began.
+    moved: Instant,
+}
+
+struct Waiting {
+    patience: Duration,
+    turn: oneshot::Sender<Arc<Ticket>>,
+}
+
+/// The turn of a message, until it is dropped.
+pub(crate) struct Ticket {
+    turns: Arc<Turns>,
+    number: u64,
+    /// How much of the message computes: its stages, where several run at once.
+    computing: AtomicUsize,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Arc<Self> {
+        let now = Instant::now();
+        Arc::new(Self(Mutex::new(State {
+            new: 0,
+            long: 0,
+            next_number: 0,
+            first_new: 0,
+            beside: MOST_BESIDE,
+            beside_since: now,
+            queue: VecDeque::new(),
+            queue_since: now,
+            moved: now,
+        })))
+    }
+
+    /// Takes a turn now, if nobody has to be waited for.
+    pub(crate) fn take_now(self: &Arc<Self>) -> Option<Arc<Ticket>> {
+        let mut state = self.lock();
+        (state.queue.is_empty() && state.has_room()).then(|| self.ticket(&mut state))
+    }
+
+    /// Waits for a turn; None when it did not come within `patience`.
+    pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> Option<Arc<Ticket>> {
+        let (turn, mut mine) = oneshot::channel();
+        let now = Instant::now();
+        let end = now.checked_add(patience).unwrap_or(now);
+        self.lock().line_up(Waiting { patience, turn }, now);
+        // It may have come free since somebody looked.
+        self.let_in();
+        loop {
+            let look = Instant::now().checked_add(LONG).unwrap_or(end).min(end);
+            match timeout_at(look, &mut mine).await {
+                Ok(turn) => return turn.ok(),
+                Err(_) if Instant::now() < end => self.look_for_long_ones(),
+                Err(_) => {
+                    // When the whole machine stood still, nobody had a chance to look.
+                    self.look_for_long_ones();
+                    mine.close();
+                    let in_the_last_moment = mine.try_recv().ok();
+                    if in_the_last_moment.is_none() {
+                        self.lock().refused();
+                    }
+                    return in_the_last_moment;
+                }
+            }
+        }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().queue.iter().filter(|waiting| !waiting.turn.is_closed()).count()
+    }
+
+    /// Lets the next one in, if there is one and room for it.
+    fn let_in(self: &Arc<Self>) {
+        loop {
+            let (waiting, ticket) = {
+                let mut state = self.lock();
+                let Some(waiting) = state.next_in() else { return };
+                (waiting, self.ticket(&mut state))
+            };
+            // Who has gone meanwhile gives its turn back as it is dropped.
+            if waiting.turn.send(ticket).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn look_for_long_ones(self: &Arc<Self>) {
+        self.lock().look_for_long_ones();
+        self.let_in();
+    }
+
+    fn ticket(self: &Arc<Self>, state: &mut State) -> Arc<Ticket> {
+        let number = state.next_number;
+        state.next_number = state.next_number.wrapping_add(1);
+        state.new = state.new.saturating_add(1);
+        Arc::new(Ticket { turns: Arc::clone(self), number, computing: AtomicUsize::new(1) })
+    }
+
+    fn leave(self: &Arc<Self>, number: u64) {
+        let crowded = {
+            let mut state = self.lock();
+            let of_its_kind = state.of_its_kind(number);
+            *of_its_kind = of_its_kind.saturating_sub(1);
+            !state.queue.is_empty()
+        };
+        if crowded {
+            self.let_in();
+        }
+    }
+
+    fn enter_again(&self, number: u64) {
+        let mut state = self.lock();
+        let of_its_kind = state.of_its_kind(number);
+        *of_its_kind = of_its_kind.saturating_add(1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.new == 0 && self.long < self.beside
+    }
+
+    fn of_its_kind(&mut self, number: u64) -> &mut usize {
+        if number < self.first_new { &mut self.long } else { &mut self.new }
+    }
+
+    fn line_up(&mut self, waiting: Waiting, now: Instant) {
+        self.forget_the_gone();
+        if self.queue.is_empty() {
+            (self.queue_since, self.moved) = (now, now);
+        }
+        self.queue.push_back(waiting);
+    }
+
+    /// Takes the next one out of the queue, if there is room for it.
+    fn next_in(&mut self) -> Option<Waiting> {
+        if !self.has_room() {
+            return None;
+        }
+        self.forget_the_gone();
+        let now = Instant::now();
+        let stands = now.saturating_duration_since(self.queue_since);
+        while let Some(first) = self.queue.front() {
+            let newest_first = stands > first.patience;
+            let next = if newest_first { self.queue.pop_back() } else { self.queue.pop_front() };
+            if let Some(next) = next.filter(|next| !next.turn.is_closed()) {
+                self.moved = now;
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    /// The oldest lose patience first: what is gone is in front. Who hung up behind them leaves with them.
+    fn forget_the_gone(&mut self) {
+        while self.queue.front().is_some_and(|first| first.turn.is_closed()) {
+            self.queue.pop_front();
+        }
+    }
+
+    fn look_for_long_ones(&mut self) {
+        let now = Instant::now();
+        self.recover(now);
+        let for_long = now.saturating_duration_since(self.moved) >= LONG;
+        if for_long && self.new > 0 && self.new.saturating_add(self.long) < self.beside {
+            self.long = self.long.saturating_add(self.new);
+            self.new = 0;
+            self.first_new = self.next_number;
+        }
+    }
+
+    fn refused(&mut self) {
+        let now = Instant::now();
+        self.recover(now);
+        self.beside = self.beside.saturating_sub(1).max(LEAST_BESIDE);
+        self.beside_since = now;
+        self.forget_the_gone();
+    }
+
+    fn recover(&mut self, now: Instant) {
+        while self.beside < MOST_BESIDE && now.saturating_duration_since(self.beside_since) >= RECOVERY {
+            self.beside = self.beside.saturating_add(1);
+            self.beside_since = self.beside_since.checked_add(RECOVERY).unwrap_or(now);
+        }
+    }
+}
+
+impl Turn for Ticket {
+    fn pause(&self) {
+        if self.computing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.turns.leave(self.number);
+        }
+    }
+
+    fn resume(&self) {
+        if self.computing.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.turns.enter_again(self.number);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if *self.computing.get_mut() > 0 {
+            self.turns.leave(self.number);
+        }
+    }
+}
