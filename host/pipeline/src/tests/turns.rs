@@ -121,7 +121,7 @@ fn under_overload_those_let_in_are_quick_and_the_others_are_told_soon() {
         assert_eq!(last.trace.host.as_ref().map(|failure| failure.cause), Some(Cause::Overload));
         assert!(bench.metric("wasmilter_messages_waiting") == 0.0);
         let (after, _) = sorted(&arriving(&bench, 100, millis(6)).await);
-        assert_eq!((after.len(), after[99]), (100, millis(6)), "it is over when it is over");
+        assert!(after.len() == 100 && after[99] <= millis(6), "it is over when it is over: {:?}", after.last());
     });
 }
 
