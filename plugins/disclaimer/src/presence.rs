@@ -1,6 +1,7 @@
 //! Noticing that a message carries the text already, as its own or quoted from an earlier message of the thread.
 
 use crate::template::Template;
+use memchr::memmem;
 use wasmilter_sdk::HeaderName;
 
 /// The letters and digits of a template, in lower case, in pieces between its variables. Everything else is left out of
@@ -26,10 +27,10 @@ impl Words {
     /// Whether all pieces are in `text`, in their order.
     pub(crate) fn are_in(&self, text: &str, html: bool) -> bool {
         let text = if html { letters_and_digits(&text_of_html(text)) } else { letters_and_digits(text) };
-        let mut rest = text.as_str();
-        self.0.iter().all(|piece| match rest.split_once(piece.as_str()) {
-            Some((_, after)) => {
-                rest = after;
+        let mut rest = text.as_bytes();
+        self.0.iter().all(|piece| match memmem::find(rest, piece.as_bytes()) {
+            Some(at) => {
+                rest = rest.get(at.saturating_add(piece.len())..).unwrap_or_default();
                 true
             }
             None => false,
@@ -38,7 +39,20 @@ impl Words {
 }
 
 fn letters_and_digits(text: &str) -> String {
-    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        // Most text is ASCII for long stretches, which need no decoding.
+        let (plain, other) = rest.split_at(rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len()));
+        let kept = plain.bytes().filter(u8::is_ascii_alphanumeric);
+        result.extend(kept.map(|byte| char::from(byte.to_ascii_lowercase())));
+        let mut others = other.chars();
+        let Some(character) = others.next() else { return result };
+        rest = others.as_str();
+        if character.is_alphanumeric() {
+            result.extend(character.to_lowercase());
+        }
+    }
 }
 
 /// What is left of HTML without its tags, comments, scripts and styles, with character references resolved as far as
@@ -142,9 +156,12 @@ fn resolve(name: &str) -> Option<char> {
 /// OpenPGP in the text itself (RFC 9580 §6.2, §7): an annotation would end up outside of what is signed or encrypted, in
 /// the midst of it for some readers.
 pub(crate) fn is_inline_pgp(text: &str) -> bool {
-    text.lines().any(|line| {
-        let line = line.trim_end();
-        line == "-----BEGIN PGP SIGNED MESSAGE-----" || line == "-----BEGIN PGP MESSAGE-----"
+    const BEGINNING: &str = "-----BEGIN PGP ";
+    let mut found = memmem::find_iter(text.as_bytes(), BEGINNING);
+    found.any(|at| {
+        let starts_line = at.checked_sub(1).is_none_or(|before| text.as_bytes().get(before) == Some(&b'\n'));
+        let line = text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim_end();
+        starts_line && matches!(line, "-----BEGIN PGP SIGNED MESSAGE-----" | "-----BEGIN PGP MESSAGE-----")
     })
 }
 

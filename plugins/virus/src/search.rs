@@ -9,11 +9,14 @@ use crate::{
     signatures::Signatures,
 };
 use std::io::{self, Cursor, Read};
-use wasmilter_sdk::{Message, PartKind};
+use wasmilter_sdk::{Message, Part, PartKind};
 use zip::{ZipArchive, read::read_zipfile_from_stream, result::ZipError};
 
 /// Members up to this size may have any ratio: text packs well, and little harm comes from little.
 const ANY_RATIO_UP_TO: u64 = 1_000_000;
+
+/// The end-of-directory record of a zip archive is in its last 64 KiB and some bytes.
+const ARCHIVE_TAIL: usize = 66_000;
 
 /// Scans all leaves of a message.
 pub(crate) fn scan(signatures: &Signatures, limits: &Limits, message: &Message) -> Report {
@@ -23,8 +26,13 @@ pub(crate) fn scan(signatures: &Signatures, limits: &Limits, message: &Message) 
         if search.exhausted() {
             break;
         }
+        let size = part.size();
+        if search.can_not_matter(&part, size) {
+            search.pass(size);
+            continue;
+        }
         let place = InfectedPart { id: part.id, path: part.file_name.clone() };
-        match search.read_bounded(part.reader(), u64::from(part.size()), None) {
+        match search.read_bounded(part.reader(), u64::from(size), None) {
             Contents::Whole(bytes) => search.object(&bytes, &place, 0),
             Contents::Stopped(limit) => search.limit(limit),
             Contents::Broken => search.report.unreadable = true,
@@ -51,6 +59,28 @@ enum Contents {
 }
 
 impl Search<'_> {
+    /// Whether what is in a large part makes no difference: no signature is about content of its size, it is within the limits, and by
+    /// its start and its end it is no archive. Then it need not be brought here.
+    fn can_not_matter(&self, part: &Part<'_>, size: u32) -> bool {
+        let start = u32::try_from(ARCHIVE_TAIL).unwrap_or(u32::MAX);
+        if size <= start || u64::from(size) > self.limits.file_size.min(self.left) {
+            return false;
+        }
+        if usize::try_from(size).is_ok_and(|size| self.signatures.can_match(size)) {
+            return false;
+        }
+        let mut tail = Vec::with_capacity(ARCHIVE_TAIL);
+        let read = part.reader_at(size.saturating_sub(start)).read_to_end(&mut tail);
+        let head = part.start(4);
+        read.is_ok() && !is_gzip(&head) && !is_zip(&head, &tail)
+    }
+
+    /// Counts a part that was not read as if it had been.
+    fn pass(&mut self, size: u32) {
+        self.report.scanned = self.report.scanned.saturating_add(1);
+        self.left = self.left.saturating_sub(u64::from(size));
+    }
+
     /// Scans one thing, then what is in it.
     fn object(&mut self, bytes: &[u8], place: &InfectedPart, depth: u32) {
         self.report.scanned = self.report.scanned.saturating_add(1);
@@ -58,9 +88,9 @@ impl Search<'_> {
             self.report.finds.push(Find { virus: virus.to_owned(), part: Some(place.clone()) });
             return;
         }
-        if is_zip(bytes) {
+        if is_zip(bytes, bytes.get(bytes.len().saturating_sub(ARCHIVE_TAIL)..).unwrap_or_default()) {
             self.inside(depth, |search| search.zip(bytes, place, depth));
-        } else if bytes.starts_with(&[0x1f, 0x8b, 0x08]) {
+        } else if is_gzip(bytes) {
             self.inside(depth, |search| search.gzip(bytes, place, depth));
         }
     }
@@ -187,10 +217,13 @@ impl Search<'_> {
     }
 }
 
-/// By its first bytes, or by the end-of-directory record within the last 64 KiB.
-fn is_zip(bytes: &[u8]) -> bool {
-    let tail = bytes.get(bytes.len().saturating_sub(66_000)..).unwrap_or_default();
-    bytes.starts_with(b"PK\x03\x04") || memchr::memmem::rfind(tail, b"PK\x05\x06").is_some()
+/// By its first bytes, or by the end-of-directory record in its last bytes, [`ARCHIVE_TAIL`] at least.
+fn is_zip(head: &[u8], tail: &[u8]) -> bool {
+    head.starts_with(b"PK\x03\x04") || memchr::memmem::find(tail, b"PK\x05\x06").is_some()
+}
+
+fn is_gzip(head: &[u8]) -> bool {
+    head.starts_with(&[0x1f, 0x8b, 0x08])
 }
 
 fn within(place: &InfectedPart, member: &str) -> InfectedPart {

@@ -182,6 +182,12 @@ impl<'m> Part<'m> {
         PartReader { message: self.message, part: self.info.id, entity: false, offset: 0 }
     }
 
+    /// The same from that byte of the decoded content on.
+    #[must_use]
+    pub const fn reader_at(&self, offset: u32) -> PartReader<'m> {
+        PartReader { message: self.message, part: self.info.id, entity: false, offset }
+    }
+
     /// The first bytes of the decoded content, at most `length` (and at most 65 536).
     #[must_use]
     pub fn start(&self, length: u32) -> Vec<u8> {
@@ -249,10 +255,11 @@ fn read_piece(buffer: &mut [u8], offset: &mut u32, read: impl Fn(u32, u32) -> Ve
 
 /// Copies what fits and says how much that was.
 pub(crate) fn copy_into(buffer: &mut [u8], bytes: &[u8]) -> usize {
-    for (to, from) in buffer.iter_mut().zip(bytes) {
-        *to = *from;
+    let length = bytes.len().min(buffer.len());
+    if let (Some(to), Some(from)) = (buffer.get_mut(..length), bytes.get(..length)) {
+        to.copy_from_slice(from);
     }
-    bytes.len().min(buffer.len())
+    length
 }
 
 /// Large content for an edit, kept by the host. Write it with [`io::Write`], then give it to a

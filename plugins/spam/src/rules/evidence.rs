@@ -1,6 +1,7 @@
 //! What rules look at: gathered once for a message.
 
 use super::{
+    contains,
     phrases::{PhraseCounts, Phrases},
     urls::{Url, urls},
 };
@@ -107,7 +108,7 @@ impl Evidence {
             }
             written.push('\n');
         }
-        evidence.gtube = written.contains(&gtube());
+        evidence.gtube = contains(&written, &gtube());
         evidence.capitals = share_of_capitals(&written);
         evidence.text = searchable(&written);
         evidence.phrases = phrases.count(&format!("{} {}", searchable(&evidence.subject), evidence.text));
@@ -210,7 +211,22 @@ fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
 fn searchable(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut space = true;
-    for c in text.chars() {
+    let mut rest = text;
+    loop {
+        // Most text is ASCII for long stretches, which need no decoding.
+        let (plain, other) = rest.split_at(rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len()));
+        for byte in plain.bytes() {
+            let white = matches!(byte, b'\t'..=b'\r' | b' ');
+            if !white {
+                result.push(char::from(byte.to_ascii_lowercase()));
+            } else if !space {
+                result.push(' ');
+            }
+            space = white;
+        }
+        let mut others = other.chars();
+        let Some(c) = others.next() else { return result };
+        rest = others.as_str();
         if c.is_whitespace() {
             if !space {
                 result.push(' ');
@@ -226,16 +242,13 @@ fn searchable(text: &str) -> String {
             c => result.extend(c.to_lowercase()),
         }
     }
-    result
 }
 
+#[allow(clippy::cast_precision_loss, reason = "at most some 500 000")]
 fn share_of_capitals(text: &str) -> f64 {
-    let (mut letters, mut capitals) = (0_u32, 0_u32);
-    for c in text.chars().filter(char::is_ascii_alphabetic) {
-        letters = letters.saturating_add(1);
-        capitals = capitals.saturating_add(u32::from(c.is_ascii_uppercase()));
-    }
-    if letters < 200 { 0.0 } else { f64::from(capitals) / f64::from(letters) }
+    let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
+    let capitals = text.bytes().filter(u8::is_ascii_uppercase).count();
+    if letters < 200 { 0.0 } else { capitals as f64 / letters as f64 }
 }
 
 #[cfg(test)]
@@ -247,5 +260,18 @@ mod tests {
         let html = "<STYLE>p{}</Style><p>cl<b>i</b>ck<!-- <x> -->&nbsp;here</p><script>x<y</script>now &amp; then<br";
         assert_eq!(searchable(&without_tags(html)).trim(), "click here now & then");
         assert_eq!(without_tags("a < b"), "a  ");
+    }
+
+    #[test]
+    fn text_is_searched_without_regard_to_case_space_and_disguise() {
+        for (written, searched) in [
+            ("  Buy\t\r\n NOW \u{a0} Ämter", "buy now ämter"),
+            ("vi\u{200b}ag\u{ad}ra don\u{2019}t", "viagra don't"),
+            ("\u{b}\u{c}x\u{1f}y\u{85}Z", "x\u{1f}y z"),
+            ("ПРИВЕТ МИР", "привет мир"),
+            ("", ""),
+        ] {
+            assert_eq!(searchable(written), searched, "{written:?}");
+        }
     }
 }

@@ -43,6 +43,11 @@ impl Rules {
     }
 }
 
+/// Whether the text has these words: as `str::contains`, which takes several times as long.
+fn contains(text: &str, words: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some()
+}
+
 /// Whether there is a rule of that name.
 pub(crate) fn is_known(name: &str) -> bool {
     RULES.iter().any(|rule| rule.name == name)

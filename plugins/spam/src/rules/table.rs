@@ -2,6 +2,7 @@
 //! then is worth little, however much spam it finds. Mail is tagged from 5 on by default.
 
 use super::{
+    contains,
     evidence::{Evidence, domain},
     phrases::Topic,
     urls::registered,
@@ -150,31 +151,37 @@ pub(crate) const RULES: &[Rule] = &[
     // How the content is made.
     rule("HTML_ONLY", 1.3, "HTML without a plain text", |e| e.has_html && !e.has_plain),
     rule("HTML_SHORT_WITH_IMAGE", 2.5, "HTML with pictures and hardly a word", |e| {
-        e.has_html && e.text.len() < 200 && (e.html.contains("<img") || e.images > 0) && !e.urls.is_empty()
+        e.has_html && e.text.len() < 200 && (contains(&e.html, "<img") || e.images > 0) && !e.urls.is_empty()
     }),
     rule("HTML_HIDDEN_TEXT", 1.6, "HTML with text that nobody sees", |e| {
         ["font-size:0", "font-size: 0", "display:none", "display: none", "opacity:0;", "font-size:1px"]
             .iter()
-            .any(|style| e.html.contains(style))
+            .any(|style| contains(&e.html, style))
     }),
-    rule("HTML_FORM", 0.5, "HTML with a form to fill in", |e| e.html.contains("<form") && e.html.contains("<input")),
-    rule("HTML_SCRIPT", 0.5, "HTML with a script", |e| e.html.contains("<script")),
+    rule("HTML_FORM", 0.5, "HTML with a form to fill in", |e| {
+        contains(&e.html, "<form") && contains(&e.html, "<input")
+    }),
+    rule("HTML_SCRIPT", 0.5, "HTML with a script", |e| contains(&e.html, "<script")),
     rule("HTML_RED_FONT", 1.5, "HTML in red or huge letters", |e| {
         ["color=\"#ff0000\"", "color=#ff0000", "color=red", "color=\"red\"", "size=\"+3\"", "size=7", "size=\"7\""]
             .iter()
-            .any(|font| e.html.contains(font))
+            .any(|font| contains(&e.html, font))
     }),
     rule("HTML_LINK_MISMATCH", 1.3, "a link shows one address and leads to another", |e| link_mismatch(&e.html)),
     rule("TEXT_IN_BASE64", 1.8, "plain US-ASCII text hidden in base64", |e| e.text_in_base64),
     rule("CAPITALS", 2.0, "a third of the text is in capitals", |e| e.capitals > 0.33),
-    rule("EXCLAIMS", 1.5, "the text has three exclamation marks in a row", |e| e.text.contains("!!!")),
+    rule("EXCLAIMS", 1.5, "the text has three exclamation marks in a row", |e| contains(&e.text, "!!!")),
     rule("DOLLARS", 0.6, "the text has large sums of money", |e| {
+        // A byte of each sign, or nothing to look at.
+        if memchr::memchr3(b'$', b'\xe2', b'\xc2', e.text.as_bytes()).is_none() {
+            return contains(&e.text, ",000,000");
+        }
         let sums = e.text.split(['$', '€', '£']).skip(1).filter(|rest| {
             let number: String =
                 rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || matches!(c, ',' | '.')).collect();
             number.matches(',').count() >= 1 || number.chars().filter(char::is_ascii_digit).count() >= 5
         });
-        sums.count() >= 2 || e.text.contains(",000,000")
+        sums.count() >= 2 || contains(&e.text, ",000,000")
     }),
     rule("NO_TEXT", 1.4, "nothing to read", |e| e.text.trim().is_empty()),
     rule("CHARSET_FAR_EAST", 1.2, "a charset of the far East or Cyrillic, older than Unicode", |e| {
@@ -288,7 +295,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("IS_REPLY", -2.0, "an answer to other mail", Evidence::is_reply),
     rule("AUTHENTICATED", -2.0, "the client authenticated", |e| e.authenticated),
     rule("HAS_PATCH", -2.0, "a patch or a quotation in it", |e| {
-        e.text.contains("--- a/") || e.text.contains(" wrote: >")
+        contains(&e.text, "--- a/") || contains(&e.text, " wrote: >")
     }),
 ];
 

@@ -16,7 +16,7 @@ pub(crate) struct Url {
 pub(crate) fn urls(text: &str) -> Vec<Url> {
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
+    while let Some(at) = memchr::memmem::find(rest.as_bytes(), b"://") {
         let (before, behind) = rest.split_at(at);
         let behind = behind.get(3..).unwrap_or_default();
         rest = behind;

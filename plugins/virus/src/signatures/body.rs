@@ -104,6 +104,10 @@ impl Builder {
 }
 
 impl BodySignatures {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Name of the first pattern, in the order of the files, that occurs.
     pub(crate) fn find(&self, content: &[u8]) -> Option<&str> {
         let mut starts: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 pub(crate) const NAME: &str = "Eicar-Test-Signature";
 
 const LENGTH: usize = 68;
-const LONGEST: usize = 128;
+pub(crate) const LONGEST: usize = 128;
 
 /// SHA-256 of the 68 bytes. The bytes themselves would make scanners find a virus in this very program.
 const SHA256: [u8; 32] = [

@@ -66,6 +66,11 @@ impl HashSignatures {
         Ok(Line::Taken)
     }
 
+    /// Whether any of them is of a file of this size.
+    pub(crate) fn can_match(&self, size: usize) -> bool {
+        [&self.md5, &self.sha1, &self.sha256].iter().any(|kind| kind.can_match(size))
+    }
+
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<&str> {
         self.md5
             .find(bytes.len(), || Md5::digest(bytes).to_vec())
@@ -85,8 +90,12 @@ impl Kind {
         self.by_digest.entry(digest).or_default().push(Known { size, name: name.to_owned() });
     }
 
+    fn can_match(&self, size: usize) -> bool {
+        self.any_size || self.sizes.contains(&size)
+    }
+
     fn find(&self, size: usize, digest: impl FnOnce() -> Vec<u8>) -> Option<&str> {
-        if !self.any_size && !self.sizes.contains(&size) {
+        if !self.can_match(size) {
             return None;
         }
         let known = self.by_digest.get(&digest())?;

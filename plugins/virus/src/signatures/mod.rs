@@ -83,6 +83,11 @@ impl Signatures {
         Self { hashes: known, bodies, skipped }
     }
 
+    /// Whether any of them is about content of this size, in bytes.
+    pub(crate) fn can_match(&self, size: usize) -> bool {
+        size <= eicar::LONGEST || !self.bodies.is_empty() || self.hashes.can_match(size)
+    }
+
     /// Name of the first virus found.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<&str> {
         if eicar::is_test_file(bytes) {
