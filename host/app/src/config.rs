@@ -99,8 +99,11 @@ pub struct Limits {
     pub message_deadline: Duration,
     /// `message_size`: larger messages are refused for good. Default `"100MB"`.
     pub message_size: u64,
-    /// `body_in_memory`: larger bodies go to a file in the spool directory. Default `"1MB"`.
+    /// `body_in_memory`: larger bodies go to a file in the spool directory. Default `"8MB"`.
     pub body_in_memory: u64,
+    /// `bodies_in_memory`: bodies that are in memory take so much together; what comes when they do goes to files too. Default
+    /// `"64MB"`.
+    pub bodies_in_memory: u64,
     /// `workers`: threads that judge messages. Default: the processor's cores.
     pub workers: u32,
     /// Where `workers` was written; the table, without it.
@@ -178,6 +181,9 @@ pub struct Sandbox {
     /// `cache`: directory for compiled plugins; without it every start compiles anew. Default: `$CACHE_DIRECTORY`, otherwise
     /// `$XDG_CACHE_HOME/wasmilter`, otherwise `~/.cache/wasmilter`, otherwise `/var/cache/wasmilter`.
     pub cache: PathBuf,
+    /// `perf_map`: writes where the functions of plugins are in memory to `/tmp/perf-PID.map`, so that `perf` names them. Costs nothing
+    /// per message; the file grows with every plugin that is loaded, and anybody may read it. Default false.
+    pub perf_map: bool,
 }
 
 /// `[spool]`.
@@ -394,7 +400,8 @@ impl Limits {
             queue_time: table.duration("queue_time", Duration::from_millis(1)..secs(600), Duration::from_millis(80)),
             message_deadline: table.duration("message_deadline", secs(1)..secs(3_600), secs(60)),
             message_size: table.size("message_size", 1_000..MOST_BYTES, 100_000_000),
-            body_in_memory: table.size("body_in_memory", 0..MOST_BYTES, 1_000_000),
+            body_in_memory: table.size("body_in_memory", 0..MOST_BYTES, 8_000_000),
+            bodies_in_memory: table.size("bodies_in_memory", 0..MOST_BYTES, 64_000_000),
             workers: table.number("workers", 1..1_024, cores),
             workers_at: table.spot_of("workers").unwrap_or_else(|| table.at().clone()),
             shutdown: table.duration("shutdown", secs(0)..secs(3_600), secs(30)),
@@ -535,8 +542,9 @@ fn read_keys(root: &mut Reader<'_>) -> BTreeMap<String, PublicKey> {
 impl Sandbox {
     fn read(mut table: Reader<'_>, source: &Source) -> Self {
         let cache = table.text("cache").map_or_else(default_cache, |text| source.resolve(&text.value));
+        let perf_map = table.flag("perf_map", false);
         table.finish();
-        Self { cache }
+        Self { cache, perf_map }
     }
 }
 

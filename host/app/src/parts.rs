@@ -50,6 +50,7 @@ pub(crate) enum Purpose {
 pub(crate) struct SpoolKey {
     directory: Option<PathBuf>,
     in_memory: u64,
+    all_in_memory: u64,
     max: u64,
 }
 
@@ -57,6 +58,7 @@ pub(crate) struct SpoolKey {
 struct SandboxKey {
     slots: u32,
     cache: PathBuf,
+    perf_map: bool,
     memory_max: u64,
 }
 
@@ -186,13 +188,19 @@ fn open_spool(
     let key = SpoolKey {
         directory: config.spool.directory.as_ref().map(|directory| directory.value.clone()),
         in_memory: config.limits.body_in_memory,
+        all_in_memory: config.limits.bodies_in_memory,
         // What a stage makes of a message may be larger: encrypted, it grows by more than a third.
         max: config.limits.message_size.saturating_mul(2).max(ROOM_FOR_CHANGES),
     };
     if let Some(same) = before.map(|before| &before.bodies).filter(|bodies| bodies.key == key) {
         return Made { key, part: Arc::clone(&same.part) };
     }
-    let settings = SpoolSettings { directory: key.directory.clone(), in_memory: key.in_memory, max: key.max };
+    let settings = SpoolSettings {
+        directory: key.directory.clone(),
+        in_memory: key.in_memory,
+        all_in_memory: key.all_in_memory,
+        max: key.max,
+    };
     let part: Arc<dyn BodyStore> = match Spool::open(settings) {
         Ok(spool) => Arc::new(spool),
         Err(error) => {
@@ -316,6 +324,7 @@ fn open_sandbox(
     let wanted = SandboxKey {
         slots: config.limits.in_flight.saturating_add(SPARE_SLOTS),
         cache: config.sandbox.cache.clone(),
+        perf_map: config.sandbox.perf_map,
         memory_max: most.max(LEAST_MEMORY),
     };
     let suits = |before: &&Parts| {
@@ -323,6 +332,7 @@ fn open_sandbox(
         Arc::ptr_eq(&before.bodies.part, bodies)
             && key.slots == wanted.slots
             && key.cache == wanted.cache
+            && key.perf_map == wanted.perf_map
             && key.memory_max >= wanted.memory_max
     };
     if let Some(before) = before.filter(suits) {
@@ -331,6 +341,7 @@ fn open_sandbox(
     let settings = SandboxSettings {
         slots: wanted.slots,
         cache: Some(wanted.cache.clone()),
+        perf_map: wanted.perf_map,
         memory_max: wanted.memory_max,
         bodies: Arc::clone(bodies),
         ..SandboxSettings::default()

@@ -50,7 +50,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert!(config.admin.is_none());
     assert_eq!((config.limits.in_flight, config.limits.message_size), (256, 100_000_000));
     assert_eq!(config.limits.message_deadline.as_secs(), 60);
-    assert_eq!(config.limits.body_in_memory, 1_000_000);
+    assert_eq!((config.limits.body_in_memory, config.limits.bodies_in_memory), (8_000_000, 64_000_000));
     let stage = &config.stages[0];
     assert_eq!((stage.timeout.as_secs(), stage.limits.memory, stage.concurrency), (10, 64_000_000, 16));
     assert_eq!(stage.limits, wasmilter_wasm::Limits { memory: 64_000_000, ..wasmilter_wasm::Limits::default() });

@@ -1,19 +1,27 @@
 //! Mail on disk. For now: the bodies of messages in flight.
 //!
-//! A [`Spool`] keeps small bodies in memory and moves a body that outgrows `in_memory` into a temporary file without
-//! a name. When the body is complete, the file is mapped, and whoever reads the body sees a [`Bytes`] like any
-//! other. Nothing has to be cleaned up: the kernel frees the file when the last reader drops its bytes, and also when the
-//! process dies.
+//! A [`Spool`] keeps bodies in memory as long as there is room, and moves a body that outgrows `in_memory`, or its share of what all
+//! bodies together may take (`all_in_memory`), into a temporary file without a name. When the body is complete, the file is mapped,
+//! and whoever reads the body sees a [`Bytes`] like any other. Nothing has to be cleaned up: the kernel frees the file when the
+//! last reader drops its bytes, and also when the process dies.
 //!
 //! Invariant: knows nothing of messages, only of bytes. Whatever must survive a crash does not belong here.
 
 use bytes::{Bytes, BytesMut};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::{
     fs::File,
     io::{self, Write},
     path::PathBuf,
 };
 use wasmilter_message::body::{BodyStore, BodyWriter};
+
+/// Bodies up to this size, in bytes, stay in memory even when there is no room left: a file would take longer than the message.
+/// How many there are at once is bounded by the connections.
+const ALWAYS_IN_MEMORY: u64 = 64 << 10;
 
 /// Where bodies go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +31,8 @@ pub struct SpoolSettings {
     pub directory: Option<PathBuf>,
     /// Bodies of up to that many bytes stay in memory.
     pub in_memory: u64,
+    /// Bodies in memory may have so many bytes together; what comes when they do goes to files.
+    pub all_in_memory: u64,
     /// A body of more bytes is refused.
     pub max: u64,
 }
@@ -33,6 +43,20 @@ pub struct Spool {
     directory: PathBuf,
     in_memory: u64,
     max: u64,
+    room: Arc<Room>,
+}
+
+/// What bodies in memory may take together.
+#[derive(Debug)]
+struct Room {
+    left: AtomicU64,
+}
+
+/// Room that is taken, until this is dropped.
+#[derive(Debug)]
+struct Taken {
+    room: Arc<Room>,
+    bytes: u64,
 }
 
 /// Why the spool can not be used.
@@ -53,7 +77,12 @@ impl Spool {
     pub fn open(settings: SpoolSettings) -> Result<Self, SpoolError> {
         let directory = settings.directory.unwrap_or_else(std::env::temp_dir);
         match tempfile::tempfile_in(&directory) {
-            Ok(_) => Ok(Self { directory, in_memory: settings.in_memory, max: settings.max }),
+            Ok(_) => Ok(Self {
+                directory,
+                in_memory: settings.in_memory,
+                max: settings.max,
+                room: Arc::new(Room { left: AtomicU64::new(settings.all_in_memory) }),
+            }),
             Err(source) => Err(SpoolError { directory, source }),
         }
     }
@@ -61,7 +90,8 @@ impl Spool {
 
 impl BodyStore for Spool {
     fn start(&self) -> Box<dyn BodyWriter> {
-        Box::new(Body { spool: self.clone(), length: 0, place: Place::Memory(BytesMut::new()) })
+        let taken = Taken { room: Arc::clone(&self.room), bytes: 0 };
+        Box::new(Body { spool: self.clone(), length: 0, place: Place::Memory(BytesMut::new(), taken) })
     }
 }
 
@@ -73,7 +103,7 @@ struct Body {
 }
 
 enum Place {
-    Memory(BytesMut),
+    Memory(BytesMut, Taken),
     /// A file that has no name: nobody else can open it.
     File(File),
 }
@@ -85,11 +115,13 @@ impl BodyWriter for Body {
             let text = format!("body of more than {} bytes, the limit of the spool", self.spool.max);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
-        if length > self.spool.in_memory {
+        if let Place::Memory(_, taken) = &mut self.place
+            && (length > self.spool.in_memory || !taken.grow_to(length))
+        {
             self.move_to_file()?;
         }
         match &mut self.place {
-            Place::Memory(memory) => memory.extend_from_slice(bytes),
+            Place::Memory(memory, _) => memory.extend_from_slice(bytes),
             Place::File(file) => file.write_all(bytes).map_err(|error| self.spool.context("writing a body", &error))?,
         }
         self.length = length;
@@ -102,7 +134,8 @@ impl BodyWriter for Body {
 
     fn finish(self: Box<Self>) -> io::Result<Bytes> {
         match self.place {
-            Place::Memory(memory) => Ok(memory.freeze()),
+            Place::Memory(memory, taken) if taken.bytes == 0 => Ok(memory.freeze()),
+            Place::Memory(memory, taken) => Ok(Bytes::from_owner(InRoom { memory, _taken: taken })),
             Place::File(file) => map(file).map_err(|error| self.spool.context("mapping a body", &error)),
         }
     }
@@ -111,13 +144,47 @@ impl BodyWriter for Body {
 impl Body {
     /// Continues in a file, unless it does already.
     fn move_to_file(&mut self) -> io::Result<()> {
-        if let Place::Memory(memory) = &self.place {
+        if let Place::Memory(memory, _) = &self.place {
             let mut file =
                 tempfile::tempfile_in(&self.spool.directory).map_err(|e| self.spool.context("making a file", &e))?;
             file.write_all(memory).map_err(|error| self.spool.context("writing a body", &error))?;
             self.place = Place::File(file);
         }
         Ok(())
+    }
+}
+
+impl Taken {
+    /// Takes what a body of `length` bytes needs; false when there is no room for it.
+    fn grow_to(&mut self, length: u64) -> bool {
+        if length <= ALWAYS_IN_MEMORY {
+            return true;
+        }
+        // Memory grows by doubling: what is set aside for it does too, and so this is rare.
+        let wanted = length.checked_next_power_of_two().unwrap_or(length).saturating_sub(self.bytes);
+        let taken = self.room.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(wanted));
+        if taken.is_ok() {
+            self.bytes = self.bytes.saturating_add(wanted);
+        }
+        taken.is_ok()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.left.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body in memory with the room that it takes.
+struct InRoom {
+    memory: BytesMut,
+    _taken: Taken,
+}
+
+impl AsRef<[u8]> for InRoom {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory
     }
 }
 
@@ -148,7 +215,8 @@ mod tests {
     use std::path::Path;
 
     fn spool(in_memory: u64, max: u64) -> Spool {
-        Spool::open(SpoolSettings { directory: None, in_memory, max }).expect("the system's directory")
+        Spool::open(SpoolSettings { directory: None, in_memory, all_in_memory: 1 << 20, max })
+            .expect("the system's directory")
     }
 
     fn written(spool: &Spool, pieces: &[&[u8]]) -> Bytes {
@@ -186,6 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn all_bodies_together_take_no_more_memory_than_they_may() {
+        let spool = spool(1 << 20, 4 << 20);
+        let content = vec![b'x'; 300_000];
+        // Each takes 2^19: two fit into 2^20.
+        let mut held = [written(&spool, &[&content]), written(&spool, &[&content])].map(Some);
+        assert!(held.iter().flatten().all(|body| !mapped(body)));
+        assert!(mapped(&written(&spool, &[&content])), "no room");
+        assert!(!mapped(&written(&spool, &[&content[..65_536]])), "small ones need none");
+        let slice = held[0].take().map(|body| body.slice(5..10));
+        assert!(mapped(&written(&spool, &[&content])), "a slice keeps its body");
+        drop(slice);
+        assert!(!mapped(&written(&spool, &[&content])), "room again");
+        let mut unfinished = spool.start();
+        unfinished.write(&content).expect("room");
+        assert!(mapped(&written(&spool, &[&content])), "taken while it is written");
+        drop(unfinished);
+        let mut growing = spool.start();
+        growing.write(&content).expect("room");
+        growing.write(&vec![b'y'; 1 << 20]).expect("moves to a file");
+        assert!(!mapped(&written(&spool, &[&content])), "what moved to a file takes no room");
+        assert_eq!(growing.finish().expect("whole").len(), 300_000 + (1 << 20));
+        drop(held);
+        assert_eq!(spool.room.left.load(Ordering::Relaxed), 1 << 20);
+    }
+
+    #[test]
     fn contents_are_equal_however_they_are_cut() {
         let spool = spool(4096, 10_000_000);
         let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).take(3_000_017).collect();
@@ -209,7 +303,8 @@ mod tests {
     #[test]
     fn nothing_is_left_behind() {
         let directory = tempfile::tempdir().expect("a directory");
-        let settings = SpoolSettings { directory: Some(directory.path().into()), in_memory: 0, max: 1000 };
+        let settings =
+            SpoolSettings { directory: Some(directory.path().into()), in_memory: 0, all_in_memory: 0, max: 1000 };
         let spool = Spool::open(settings).expect("usable");
         // Descriptors and mappings into this very directory: other tests run beside this one.
         let held = || {
@@ -240,7 +335,8 @@ mod tests {
     #[test]
     fn a_missing_directory_is_named_at_start() {
         let directory = Some(PathBuf::from("/nonexistent/wasmilter"));
-        let error = Spool::open(SpoolSettings { directory, in_memory: 0, max: 1 }).expect_err("no directory");
+        let error =
+            Spool::open(SpoolSettings { directory, in_memory: 0, all_in_memory: 0, max: 1 }).expect_err("no directory");
         assert!(error.to_string().contains("/nonexistent/wasmilter"), "{error}");
     }
 

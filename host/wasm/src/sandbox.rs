@@ -11,7 +11,7 @@ use wasmilter_message::{
     body::{BodyStore, InMemory},
     failure::{Cause, Failure},
 };
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy};
 
 /// Size of a page of linear memory.
 pub(crate) const PAGE: u64 = 1 << 16;
@@ -42,6 +42,8 @@ pub struct SandboxSettings {
     pub slots: u32,
     /// Directory for compiled code; made when missing, private to this user. None: compile at every start.
     pub cache: Option<PathBuf>,
+    /// Whether to write `/tmp/perf-PID.map`, by which `perf` names the functions of plugins.
+    pub perf_map: bool,
     /// The largest memory that any stage grants, in bytes. Address space is set aside for it in every slot.
     pub memory_max: u64,
     /// Stack of a guest in bytes.
@@ -52,7 +54,14 @@ pub struct SandboxSettings {
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { slots: 256, cache: None, memory_max: 256 << 20, stack: 512 << 10, bodies: Arc::new(InMemory) }
+        Self {
+            slots: 256,
+            cache: None,
+            perf_map: false,
+            memory_max: 256 << 20,
+            stack: 512 << 10,
+            bodies: Arc::new(InMemory),
+        }
     }
 }
 
@@ -61,6 +70,7 @@ impl fmt::Debug for SandboxSettings {
         f.debug_struct("SandboxSettings")
             .field("slots", &self.slots)
             .field("cache", &self.cache)
+            .field("perf_map", &self.perf_map)
             .field("memory_max", &self.memory_max)
             .field("stack", &self.stack)
             .finish_non_exhaustive()
@@ -201,5 +211,8 @@ fn engine(settings: &SandboxSettings) -> wasmtime::Result<Engine> {
         .gc_support(false)
         .max_wasm_stack(settings.stack)
         .async_stack_size(settings.stack.saturating_add(HOST_STACK));
+    if settings.perf_map {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     Engine::new(&config)
 }

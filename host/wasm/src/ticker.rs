@@ -1,7 +1,8 @@
 //! The clock of the sandbox: a thread that advances the engine's epoch every millisecond while some guest runs.
 //!
 //! Compiled guests look at the epoch at every loop and function entry; when it has advanced, the host gets the thread
-//! back for a moment (`call.rs`). While no guest runs, the thread sleeps without any timer.
+//! back for a moment (`call.rs`). Most calls are over long before the next tick, so the thread goes on for a while after the
+//! last: waking it for every call would cost more than many calls do. After that it sleeps without any timer.
 
 use std::{
     sync::{
@@ -16,6 +17,9 @@ use wasmtime::Engine;
 /// How long a guest runs before others get their turn. A spinning guest is noticed one tick after its deadline.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Ticks without a guest after which the thread sleeps until it is woken.
+const LINGER: u32 = 50;
+
 /// The thread; stops when this is dropped.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
@@ -25,6 +29,8 @@ pub(crate) struct Ticker {
 #[derive(Default)]
 struct Shared {
     running: AtomicUsize,
+    /// Whether the thread sleeps, or is about to.
+    parked: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -42,6 +48,7 @@ impl Ticker {
     /// Keeps the clock going as long as the guard lives.
     pub(crate) fn run(&self) -> Running<'_> {
         if self.shared.running.fetch_add(1, Ordering::SeqCst) == 0
+            && self.shared.parked.load(Ordering::SeqCst)
             && let Some(thread) = &self.thread
         {
             thread.thread().unpark();
@@ -71,13 +78,23 @@ impl Drop for Running<'_> {
 }
 
 fn tick(shared: &Shared, engine: &Engine) {
+    let mut idle = 0;
     while !shared.stopped.load(Ordering::SeqCst) {
-        if shared.running.load(Ordering::SeqCst) == 0 {
-            // An `unpark` between the load and here is kept: `park` then returns at once.
-            thread::park();
+        if shared.running.load(Ordering::SeqCst) != 0 {
+            idle = 0;
+        } else if idle < LINGER {
+            idle = idle.saturating_add(1);
         } else {
-            thread::sleep(TICK);
-            engine.increment_epoch();
+            idle = 0;
+            shared.parked.store(true, Ordering::SeqCst);
+            if shared.running.load(Ordering::SeqCst) == 0 && !shared.stopped.load(Ordering::SeqCst) {
+                // An `unpark` between the load and here is kept: `park` then returns at once.
+                thread::park();
+            }
+            shared.parked.store(false, Ordering::SeqCst);
+            continue;
         }
+        thread::sleep(TICK);
+        engine.increment_epoch();
     }
 }
