@@ -126,6 +126,11 @@ impl Running {
         self.servers.iter().map(|server| usage::cpu(server.pid())).sum()
     }
 
+    /// Memory of all its processes as of now, in bytes.
+    pub(crate) fn resident_memory(&self) -> Result<u64> {
+        self.servers.iter().map(|server| usage::resident_memory(server.pid())).sum()
+    }
+
     /// Peak memory of all its processes so far, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         self.servers.iter().map(|server| usage::peak_memory(server.pid())).sum()

@@ -68,6 +68,13 @@ impl Kind {
     }
 }
 
+impl Mail {
+    /// A message of about that many bytes, with an attachment.
+    pub(crate) fn large(bytes: usize) -> Self {
+        cut(&with_attachment(bytes))
+    }
+}
+
 const HEAD: &str = "\
 Received: from mail.example.net (mail.example.net [192.0.2.17])
 \tby mx.example.org (Postfix) with ESMTPS id 4XYZ123abc

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool for the terminal")]
 
 mod contestant;
+mod footprint;
 mod mail;
 mod overload;
 mod postfix;
@@ -18,7 +19,7 @@ use clap::Parser;
 use contestant::{Contestant, Running};
 use mail::{Kind, Mail};
 use report::{Measurement, Report, Way};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use traffic::Load;
 
 /// Measures Wasmilter and other milters in turns: CPU time per message, throughput, latency, memory.
@@ -55,6 +56,13 @@ struct Arguments {
     /// Leave out the measurement through a real Postfix.
     #[arg(long)]
     no_postfix: bool,
+    /// Leave out the measurement of start and memory, which writes 4 GB into temporary files.
+    #[arg(long)]
+    no_footprint: bool,
+    /// Sends the messages to the milter that listens on this unix socket, whatever it is, and starts nothing: to look at one that
+    /// runs, with `perf` for example.
+    #[arg(long)]
+    socket: Option<PathBuf>,
     /// Where the results go.
     #[arg(long, default_value = "target/bench")]
     output: PathBuf,
@@ -62,6 +70,9 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(socket) = &arguments.socket {
+        return one_that_runs(&arguments, socket);
+    }
     let mut contestants: Vec<Contestant> = Contestant::ALL
         .into_iter()
         .filter(|contestant| {
@@ -89,6 +100,9 @@ fn main() -> Result<()> {
     if !arguments.no_postfix {
         postfix::measure(&arguments, &contestants, &mut report)?;
     }
+    if contestants.contains(&Contestant::Bundled) && !arguments.no_footprint {
+        report.footprint(footprint::measure(arguments.rounds)?);
+    }
     report.write(&arguments.output)?;
     println!("{}", report.markdown());
     Ok(())
@@ -107,6 +121,28 @@ fn under_overload(arguments: &Arguments, contestants: &[Contestant], report: &mu
     Ok(())
 }
 
+/// A milter that somebody else started.
+fn one_that_runs(arguments: &Arguments, socket: &Path) -> Result<()> {
+    for kind in &arguments.messages {
+        let mails = kind.mails()?;
+        for _ in 0..arguments.rounds {
+            let outcome = traffic::send(socket, &mails, &load(arguments, *kind))?;
+            println!("{:10} {}", kind.name(), report::line(&outcome));
+        }
+    }
+    Ok(())
+}
+
+/// As fast as it goes.
+fn load(arguments: &Arguments, kind: Kind) -> Load {
+    Load {
+        connections: arguments.connections,
+        per_session: arguments.per_session,
+        messages: scaled(kind.messages(), arguments.scale),
+        rate: None,
+    }
+}
+
 /// Every contestant in turn, as fast as it goes.
 fn through_the_socket(
     arguments: &Arguments,
@@ -115,12 +151,7 @@ fn through_the_socket(
     mails: &[Mail],
     report: &mut Report,
 ) -> Result<()> {
-    let load = Load {
-        connections: arguments.connections,
-        per_session: arguments.per_session,
-        messages: scaled(kind.messages(), arguments.scale),
-        rate: None,
-    };
+    let load = load(arguments, kind);
     for round in 0..arguments.rounds {
         for contestant in contestants {
             measure(Way::Milter(kind), round, *contestant, mails, &load, report)?;

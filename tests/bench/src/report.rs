@@ -3,6 +3,7 @@
 use crate::{
     Arguments,
     contestant::Contestant,
+    footprint::{CONNECTIONS, Footprint, SIZE},
     mail::Kind,
     overload::{self, Overload},
     traffic::Outcome,
@@ -10,6 +11,19 @@ use crate::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+/// What came of one load, on one line.
+pub(crate) fn line(outcome: &Outcome) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "some thousand messages")]
+    let per_second = outcome.messages as f64 / outcome.elapsed.as_secs_f64().max(1e-9);
+    let refused = if outcome.refused == 0 { String::new() } else { format!(", {} not accepted", outcome.refused) };
+    format!(
+        "{} messages{refused}, {per_second:.0}/s, end p50 / p99 / p99.9 {} µs, whole {} µs",
+        outcome.messages,
+        triple(percentiles(&outcome.end_of_message)),
+        triple(percentiles(&outcome.whole))
+    )
+}
 
 /// How messages reached the contestant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,6 +112,7 @@ pub(crate) struct Report {
     overloads: Vec<Overload>,
     /// Messages per second of Postfix without a milter, by round.
     postfix_alone: Vec<f64>,
+    footprint: Option<Footprint>,
 }
 
 /// A row of a table: medians over rounds.
@@ -126,7 +141,13 @@ impl Report {
             cores: std::thread::available_parallelism().context("number of cores")?.get(),
             processor: processor.trim_start_matches([' ', '\t', ':']).to_owned(),
         };
-        Ok(Self { settings, measurements: Vec::new(), overloads: Vec::new(), postfix_alone: Vec::new() })
+        Ok(Self {
+            settings,
+            measurements: Vec::new(),
+            overloads: Vec::new(),
+            postfix_alone: Vec::new(),
+            footprint: None,
+        })
     }
 
     pub(crate) fn add(&mut self, measurement: Measurement) {
@@ -151,6 +172,10 @@ impl Report {
         let per_second = messages as f64 / elapsed.as_secs_f64().max(1e-9);
         eprintln!("Postfix without a milter            round {}  {per_second:>8.0}/s", round + 1);
         self.postfix_alone.push(per_second);
+    }
+
+    pub(crate) fn footprint(&mut self, footprint: Footprint) {
+        self.footprint = Some(footprint);
     }
 
     /// `bench.json`, `bench.md`, `bench.svg`.
@@ -210,6 +235,19 @@ impl Report {
         }
         if !self.overloads.is_empty() {
             text.push_str(&overload::table(&self.overloads));
+        }
+        if let Some(Footprint { start, idle, under_large_mail, refused }) = self.footprint {
+            let refused =
+                if refused == 0 { String::new() } else { format!(" ({refused} of the messages not accepted)") };
+            let _infallible = writeln!(
+                text,
+                "### Start and memory of the five plugins\n\n\
+                 From the start of the process to the first connection, compiled code in the cache: {start:.0?}. Resident memory: idle {} MB, at most {} MB with {CONNECTIONS} connections \
+                 that each send {} MB at the same time{refused}.",
+                idle >> 20,
+                under_large_mail >> 20,
+                SIZE / 1_000_000,
+            );
         }
         text
     }
