@@ -8,6 +8,7 @@ mod bundled;
 pub mod config;
 mod descriptors;
 pub mod inspect;
+mod memory;
 pub mod metrics;
 mod origin;
 mod parts;

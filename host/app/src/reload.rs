@@ -7,6 +7,7 @@
 use crate::{
     app::{BuildError, Process},
     config::source::Source,
+    memory,
     parts::{Parts, Purpose},
     stages::StageSummary,
     watch::Watch,
@@ -211,6 +212,7 @@ impl Reloading {
         let old = std::mem::replace(&mut self.current, new);
         self.number = self.number.saturating_add(1);
         self.let_finish(old);
+        memory::give_back();
 
         let parts = &self.current.parts;
         Ok(Reloaded {

@@ -2,7 +2,7 @@
 
 use crate::{
     app::App,
-    descriptors,
+    descriptors, memory,
     reload::{Reloaded, Reloader, Reloading, log_stages},
     shutdown::{self, Told},
 };
@@ -84,6 +84,7 @@ impl App {
         let mut doors = Doors::open(&reloading, listeners, &handles)?;
         let (stop_reloading, stopped) = oneshot::channel();
         let reloading = actix_rt::spawn(reloading.run(stopped));
+        memory::give_back();
         readiness.enter(Phase::Ready);
         ready(&Addresses { milter, admin: admin_address });
 

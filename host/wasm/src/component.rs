@@ -1,4 +1,5 @@
-//! A component that was compiled and looked at, and that no stage has configured yet.
+//! A component that was looked at, and that no stage has configured yet. Its code is not kept: what stages run is compiled from the
+//! snapshot that each takes of it.
 
 use crate::{
     bindings::exports::wasmilter::policy::lifecycle,
@@ -27,13 +28,12 @@ const DESCRIBE: Duration = Duration::from_secs(10);
 const MAGIC: &[u8] = b"\0asm";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-/// A compiled component. Cheap to clone.
+/// A component that can run here. Cheap to clone.
 #[derive(Clone)]
 pub struct Component(Arc<Loaded>);
 
 struct Loaded {
     bytes: Vec<u8>,
-    compiled: wasmtime::component::Component,
     inspection: Inspection,
     /// Of each of these one grant is needed.
     needs: Vec<&'static [&'static str]>,
@@ -164,10 +164,6 @@ impl Component {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
-
-    pub(crate) fn compiled(&self) -> &wasmtime::component::Component {
-        &self.0.compiled
-    }
 }
 
 impl fmt::Debug for Component {
@@ -208,7 +204,7 @@ async fn load(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> Result<Component, 
     let size = bytes.len() as u64;
     let inspection =
         Inspection { info, phases, exports, imports, needs_grants, optional_grants, unknown_imports, size };
-    Ok(Component(Arc::new(Loaded { bytes: bytes.to_owned(), compiled, inspection, needs })))
+    Ok(Component(Arc::new(Loaded { bytes: bytes.to_owned(), inspection, needs })))
 }
 
 fn add_once(grants: &mut Vec<String>, grant: &str) {

@@ -137,7 +137,8 @@ async fn prepare(
     let (image, pre, no_snapshot) = match started {
         Ok(pre) => (Image::Configured, pre, None),
         Err(reason) => {
-            let pre = linker.instantiate_pre(component.compiled()).map_err(PrepareError::link)?;
+            let compiled = sandbox.compile(component.bytes()).map_err(PrepareError::link)?;
+            let pre = linker.instantiate_pre(&compiled).map_err(PrepareError::link)?;
             (Image::Plain { config }, pre, Some(reason))
         }
     };
