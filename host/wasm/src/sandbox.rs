@@ -31,9 +31,8 @@ const TABLES: u32 = 8;
 /// What the host's functions need of a guest's stack on top of what the guest may use.
 const HOST_STACK: usize = 2 << 20;
 
-/// Linear memory, per slot, that stays with the process between two messages instead of being given back to the system.
-/// Only with PAGEMAP_SCAN (Linux 6.7): without, wiping it costs more than it saves.
-const KEPT_RESIDENT: usize = 1 << 20;
+/// Of a slot's linear memory; `benches/starts.rs` says why.
+const KEPT_RESIDENT: usize = 256 << 10;
 
 /// How the sandbox is set up.
 #[derive(Clone)]
@@ -46,6 +45,9 @@ pub struct SandboxSettings {
     pub perf_map: bool,
     /// The largest memory that any stage grants, in bytes. Address space is set aside for it in every slot.
     pub memory_max: u64,
+    /// Linear memory in bytes, per slot, that stays with the process between two messages instead of being given back to the system.
+    /// Only with PAGEMAP_SCAN (Linux 6.7): without, wiping it costs more than it saves, and nothing stays.
+    pub kept_resident: usize,
     /// Stack of a guest in bytes.
     pub stack: usize,
     /// Where blobs go that plugins write.
@@ -58,6 +60,7 @@ impl Default for SandboxSettings {
             slots: 256,
             cache: None,
             perf_map: false,
+            kept_resident: KEPT_RESIDENT,
             memory_max: 256 << 20,
             stack: 512 << 10,
             bodies: Arc::new(InMemory),
@@ -72,6 +75,7 @@ impl fmt::Debug for SandboxSettings {
             .field("cache", &self.cache)
             .field("perf_map", &self.perf_map)
             .field("memory_max", &self.memory_max)
+            .field("kept_resident", &self.kept_resident)
             .field("stack", &self.stack)
             .finish_non_exhaustive()
     }
@@ -185,7 +189,7 @@ pub(crate) struct Slot<'a> {
 fn engine(settings: &SandboxSettings) -> wasmtime::Result<Engine> {
     // As many instances judge messages as wait for their next one (`Isolation::Worker`), at most.
     let live = settings.slots.saturating_mul(2).saturating_add(SCRATCH);
-    let kept_resident = if PoolingAllocationConfig::is_pagemap_scan_available() { KEPT_RESIDENT } else { 0 };
+    let kept_resident = if PoolingAllocationConfig::is_pagemap_scan_available() { settings.kept_resident } else { 0 };
     let memory = usize::try_from(settings.memory_max.saturating_add(16 * PAGE))?;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(live)
