@@ -110,7 +110,7 @@ impl Running {
             }
             Contestant::Mimedefang => mimedefang(&scratch, &socket)?,
             Contestant::ClamavMilter => clamav(&scratch)?,
-            _ => vec![wasmilter(&scratch, &socket, contestant)?],
+            _ => vec![wasmilter(&scratch, &socket, &stages(contestant))?],
         };
         let mut running = Self { socket: socket.clone(), servers, _scratch: scratch };
         if let Some(last) = running.servers.last_mut() {
@@ -119,6 +119,15 @@ impl Running {
         // Postfix connects as its own user.
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
         Ok(running)
+    }
+
+    /// Wasmilter with these stages.
+    pub(crate) fn with_stages(stages: &str) -> Result<Self> {
+        let scratch = Scratch::new("bench");
+        let socket = scratch.join("milter.sock");
+        let mut server = wasmilter(&scratch, &socket, stages)?;
+        server.wait_ready(START, || UnixStream::connect(&socket).is_ok());
+        Ok(Self { socket, servers: vec![server], _scratch: scratch })
     }
 
     /// CPU time of all its processes so far.
@@ -212,22 +221,38 @@ pub(crate) fn binary() -> PathBuf {
         .map_or_else(|| corpus::repository().join("target/release/wasmilter"), PathBuf::from)
 }
 
-/// `serve` with the stages of a contestant behind a unix socket; nothing is logged per message, as the others do not.
-pub(crate) fn configuration(socket: &Path, contestant: Contestant) -> String {
-    let target = corpus::repository().join("target");
-    let plugin = |folder: &str, name: &str| target.join(folder).join(format!("{name}.wasm"));
+/// The stages of a contestant that is Wasmilter.
+fn stages(contestant: Contestant) -> String {
     let noop = |path: PathBuf, more: &str| {
         format!("[[stage]]\nname = \"noop\"\nplugin = {:?}\n{more}\n", path.display().to_string())
     };
-    let stages = match contestant {
-        Contestant::NoopFresh => noop(plugin("guests", "noop"), ""),
-        Contestant::NoopReused => noop(plugin("guests", "noop"), "isolation = \"worker\""),
-        Contestant::Javascript => noop(plugin("bench", "noop-js"), ""),
-        Contestant::Python => noop(plugin("bench", "noop-python"), ""),
+    match contestant {
+        Contestant::NoopFresh => noops(1),
+        Contestant::NoopReused => noop(built("guests", "noop"), "isolation = \"worker\""),
+        Contestant::Javascript => noop(built("bench", "noop-js"), ""),
+        Contestant::Python => noop(built("bench", "noop-python"), ""),
         Contestant::Bundled => fs::read_to_string(contestants().join("bundled.toml")).unwrap_or_default(),
         _ => String::new(),
-    };
-    let head = if contestant == Contestant::Bare { "stage = []\n" } else { "" };
+    }
+}
+
+/// So many stages that do nothing, a fresh sandbox in each for every message.
+pub(crate) fn noops(stages: u64) -> String {
+    let plugin = built("guests", "noop").display().to_string();
+    (0..stages).map(|number| format!("[[stage]]\nname = \"noop{number}\"\nplugin = {plugin:?}\n")).collect()
+}
+
+/// One stage that looks at everything in a message.
+pub(crate) const VIRUS: &str = "[[stage]]\nname = \"virus\"\nplugin = \"virus\"\ngrants = [\"headers\", \"body\"]\n[stage.config]\nhashes = [{ sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\", name = \"None\" }]\n";
+
+fn built(folder: &str, name: &str) -> PathBuf {
+    corpus::repository().join("target").join(folder).join(format!("{name}.wasm"))
+}
+
+/// `serve` with these stages behind a unix socket; nothing is logged per message, as the others do not.
+fn configuration(socket: &Path, stages: &str) -> String {
+    let target = corpus::repository().join("target");
+    let head = if stages.is_empty() { "stage = []\n" } else { "" };
     format!(
         "{head}[milter]\nlisten = [\"unix:{}\"]\n[log]\nlevel = \"warn\"\n[plugins]\ndirectory = {:?}\n[sandbox]\ncache = {:?}\n{stages}",
         socket.display(),
@@ -236,13 +261,13 @@ pub(crate) fn configuration(socket: &Path, contestant: Contestant) -> String {
     )
 }
 
-fn wasmilter(scratch: &Scratch, socket: &Path, contestant: Contestant) -> Result<Server> {
+fn wasmilter(scratch: &Scratch, socket: &Path, stages: &str) -> Result<Server> {
     let binary = binary();
     if !binary.exists() {
         bail!("{} is missing; `cargo xtask bench` builds it", binary.display());
     }
     let certificates = scratch.directory("certificates").display().to_string();
-    let config = configuration(socket, contestant).replace("CERTIFICATES", &certificates);
+    let config = configuration(socket, stages).replace("CERTIFICATES", &certificates);
     let config = scratch.write("wasmilter.toml", config);
     Ok(start(Command::new(binary).arg("serve").arg("--config").arg(config), scratch, "wasmilter"))
 }

@@ -11,6 +11,7 @@ mod mail;
 mod overload;
 mod postfix;
 mod report;
+mod scaling;
 mod traffic;
 mod usage;
 
@@ -56,6 +57,9 @@ struct Arguments {
     /// Leave out the measurement through a real Postfix.
     #[arg(long)]
     no_postfix: bool,
+    /// Leave out how the cost depends on size, stages, connections and messages before.
+    #[arg(long)]
+    no_scaling: bool,
     /// Leave out the measurement of start and memory, which writes 4 GB into temporary files.
     #[arg(long)]
     no_footprint: bool,
@@ -99,6 +103,9 @@ fn main() -> Result<()> {
     }
     if !arguments.no_postfix {
         postfix::measure(&arguments, &contestants, &mut report)?;
+    }
+    if contestants.contains(&Contestant::NoopFresh) && !arguments.no_scaling {
+        report.curves(scaling::measure(arguments.rounds, arguments.scale)?);
     }
     if contestants.contains(&Contestant::Bundled) && !arguments.no_footprint {
         report.footprint(footprint::measure(arguments.rounds)?);

@@ -6,6 +6,7 @@ use crate::{
     footprint::{CONNECTIONS, Footprint, SIZE},
     mail::Kind,
     overload::{self, Overload},
+    scaling::{self, Curve},
     traffic::Outcome,
 };
 use anyhow::{Context, Result};
@@ -112,6 +113,7 @@ pub(crate) struct Report {
     overloads: Vec<Overload>,
     /// Messages per second of Postfix without a milter, by round.
     postfix_alone: Vec<f64>,
+    curves: Vec<Curve>,
     footprint: Option<Footprint>,
 }
 
@@ -146,6 +148,7 @@ impl Report {
             measurements: Vec::new(),
             overloads: Vec::new(),
             postfix_alone: Vec::new(),
+            curves: Vec::new(),
             footprint: None,
         })
     }
@@ -172,6 +175,10 @@ impl Report {
         let per_second = messages as f64 / elapsed.as_secs_f64().max(1e-9);
         eprintln!("Postfix without a milter            round {}  {per_second:>8.0}/s", round + 1);
         self.postfix_alone.push(per_second);
+    }
+
+    pub(crate) fn curves(&mut self, curves: Vec<Curve>) {
+        self.curves = curves;
     }
 
     pub(crate) fn footprint(&mut self, footprint: Footprint) {
@@ -235,6 +242,9 @@ impl Report {
         }
         if !self.overloads.is_empty() {
             text.push_str(&overload::table(&self.overloads));
+        }
+        if !self.curves.is_empty() {
+            text.push_str(&scaling::tables(&self.curves));
         }
         if let Some(Footprint { start, idle, under_large_mail, refused }) = self.footprint {
             let refused =
@@ -352,7 +362,7 @@ fn triple(values: [u32; 3]) -> String {
     values.map(|value| value.to_string()).join(" / ")
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
