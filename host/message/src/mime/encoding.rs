@@ -48,8 +48,7 @@ pub(crate) fn decode(content: Bytes, encoding: Encoding) -> Decoded {
 /// Decodes base64; false when something was skipped. Padding ends a quantum, not the content: some programs join
 /// encoded pieces, and some recipients' programs read on.
 pub(crate) fn decode_base64(content: &[u8]) -> (Vec<u8>, bool) {
-    // What is right is decoded 32 bytes at once.
-    if let Ok(bytes) = base64_simd::forgiving_decode_to_vec(content) {
+    if let Some(bytes) = decode_right_base64(content) {
         return (bytes, true);
     }
     if let Some(bytes) = mail_parser::decoders::base64::base64_decode(content) {
@@ -58,6 +57,21 @@ pub(crate) fn decode_base64(content: &[u8]) -> (Vec<u8>, bool) {
     let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let kept: Vec<u8> = content.iter().copied().filter(belongs).collect();
     (mail_parser::decoders::base64::base64_decode(&kept).unwrap_or_default(), false)
+}
+
+/// What is right, and that is nearly all, 32 bytes at once; None for anything else.
+fn decode_right_base64(content: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(content.len());
+    let mut rest = content;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        let (line, end) = rest.split_at_checked(at)?;
+        bytes.extend_from_slice(line);
+        rest = end.strip_prefix(b"\r\n").or_else(|| end.get(1..))?;
+    }
+    bytes.extend_from_slice(rest);
+    let length = base64_simd::forgiving_decode_inplace(&mut bytes).ok()?.len();
+    bytes.truncate(length);
+    Some(bytes)
 }
 
 /// Decodes quoted-printable; false when an escape was none. White space at line ends goes (RFC 2045 §6.7 rule 3).
@@ -214,7 +228,7 @@ mod tests {
                 Some((at, byte)) if !written.is_empty() => *at.get_mut(&mut written) = byte,
                 _ => prop_assert_eq!(decode_base64(&written), (bytes, true)),
             }
-            if let Ok(fast) = base64_simd::forgiving_decode_to_vec(&written) {
+            if let Some(fast) = decode_right_base64(&written) {
                 prop_assert_eq!(Some(fast), mail_parser::decoders::base64::base64_decode(&written));
             }
         }
