@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Config, diagnostic::Diagnostics, source::Source},
+    in_force::InForce,
     metrics::ConfigMetrics,
     parts::{Parts, Purpose},
     reload::{self, Reloader, Request},
@@ -27,6 +28,7 @@ pub struct App {
 pub(crate) struct Process {
     pub(crate) registry: Registry,
     pub(crate) config_metrics: ConfigMetrics,
+    pub(crate) in_force: InForce,
     pub(crate) milter_metrics: Arc<wasmilter_milter::Metrics>,
     pub(crate) pipeline_metrics: Arc<wasmilter_pipeline::Metrics>,
     pub(crate) service_metrics: Arc<ServiceMetrics>,
@@ -134,6 +136,7 @@ impl Process {
     fn register(registry: Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             config_metrics: ConfigMetrics::register(&registry)?,
+            in_force: InForce::register(&registry)?,
             milter_metrics: Arc::new(wasmilter_milter::Metrics::register(&registry)?),
             pipeline_metrics: wasmilter_pipeline::Metrics::register(&registry)?,
             service_metrics: ServiceMetrics::register(&registry)?,

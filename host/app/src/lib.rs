@@ -7,6 +7,7 @@ pub mod app;
 mod bundled;
 pub mod config;
 mod descriptors;
+mod in_force;
 pub mod inspect;
 mod memory;
 pub mod metrics;

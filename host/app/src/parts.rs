@@ -145,6 +145,11 @@ impl Parts {
         }
     }
 
+    /// What plugins run in.
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox.part
+    }
+
     /// Names of the stages.
     pub(crate) fn stage_names(&self) -> Vec<String> {
         self.prepared.summaries.iter().map(|summary| summary.name.clone()).collect()

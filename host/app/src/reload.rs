@@ -137,6 +137,7 @@ impl Reloading {
         requests: mpsc::Receiver<Request>,
     ) -> Self {
         parts.in_force();
+        process.in_force.show(&parts);
         let current = Current { parts: Arc::new(parts), pipeline: Arc::new(pipeline) };
         let doors = (0..workers.len()).map(|worker| watch::Sender::new(current.door(&process, worker))).collect();
         let names = watch::Sender::new(current.parts.stage_names());
@@ -203,6 +204,7 @@ impl Reloading {
             &self.workers,
         );
         parts.in_force();
+        self.process.in_force.show(&parts);
 
         let new = Current { parts, pipeline: Arc::new(pipeline) };
         for (worker, door) in self.doors.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::{
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use wasmilter_message::{grants::Grants, policy::Policy};
-use wasmilter_pipeline::{Condition, Stage};
+use wasmilter_pipeline::{Condition, Mode, Stage};
 use wasmilter_registry::Digest;
 use wasmilter_wasm::{
     Component, Isolation, Limits, Outside, Plugin, PrepareError, Sandbox, StageSettings, StartedFrom,
@@ -40,6 +40,10 @@ pub struct StageSummary {
     pub start: &'static str,
     /// Why no snapshot could be taken.
     pub no_snapshot: Option<String>,
+    /// `enforce` or `shadow`.
+    pub mode: &'static str,
+    /// Compiled code and initial memory, in bytes.
+    pub image_bytes: usize,
     /// What it may reach.
     pub grants: Vec<String>,
 }
@@ -362,6 +366,11 @@ fn summary(configured: &Configured, file: PathBuf, plugin: &Plugin) -> StageSumm
         started_from: plugin.started_from().name(),
         start: plugin.started_from().meaning(),
         no_snapshot: plugin.no_snapshot().map(str::to_owned),
+        mode: match configured.mode {
+            Mode::Enforce => "enforce",
+            Mode::Shadow => "shadow",
+        },
+        image_bytes: plugin.image_bytes(),
         grants: configured.grants.names(),
     }
 }

@@ -50,41 +50,40 @@ fn get(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-/// Metrics are a promise to dashboards and alerts: a name that is not listed here is new, one that is missing was broken.
-const METRICS: &[&str] = &[
-    "wasmilter_build_info",
-    "wasmilter_config_last_reload_success_timestamp_seconds",
-    "wasmilter_config_last_reload_successful",
-    "wasmilter_config_reloads_total",
-    "wasmilter_connections",
-    "wasmilter_connections_total",
-    "wasmilter_dns_duration_seconds",
-    "wasmilter_dns_queries_total",
-    "wasmilter_host_failures_total",
-    "wasmilter_message_duration_seconds",
-    "wasmilter_message_size_bytes",
-    "wasmilter_messages_in_flight",
-    "wasmilter_messages_not_judged_total",
-    "wasmilter_messages_total",
-    "wasmilter_messages_waiting",
-    "wasmilter_protocol_errors_total",
-    "wasmilter_service_connections",
-    "wasmilter_service_connections_total",
-    "wasmilter_service_failures_total",
-    "wasmilter_stage_breaker_openings_total",
-    "wasmilter_stage_breaker_state",
-    "wasmilter_stage_decisions_total",
-    "wasmilter_stage_duration_seconds",
-    "wasmilter_stage_failures_total",
-    "wasmilter_stage_in_flight",
-    "wasmilter_stage_restarts_total",
-    "wasmilter_stage_waiting",
-    "wasmilter_store_entries",
-    "wasmilter_store_expired_total",
-    "wasmilter_store_operations_total",
-    "wasmilter_store_sync_duration_seconds",
-    "wasmilter_transactions_aborted_total",
-];
+/// Metrics are a promise to dashboards and alerts, and `METRICS.md` is where it is made: a row that is not there is new, one that
+/// is too many was broken. `UPDATE_METRICS=1` writes the rows anew; read the difference.
+fn compare_with_the_manual(metrics: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("METRICS.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let is_row = |line: &&str| line.starts_with("| `wasmilter_");
+    let rows = rows_of(metrics);
+    if std::env::var_os("UPDATE_METRICS").is_some() {
+        let head = "| name | type | labels | meaning |\n|---|---|---|---|\n";
+        let (before, after) = text.split_once(head).unwrap();
+        let after: String = after.lines().filter(|line| !is_row(line)).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&page, format!("{before}{head}{}\n{after}", rows.join("\n"))).unwrap();
+        return;
+    }
+    let written: Vec<&str> = text.lines().filter(is_row).collect();
+    assert_eq!(rows, written, "UPDATE_METRICS=1 writes METRICS.md anew");
+}
+
+/// A row of the manual for each metric of ours.
+fn rows_of(metrics: &str) -> Vec<String> {
+    let row = |name: &str, kind: &str| {
+        let after = |prefix: &str| metrics.lines().find_map(|line| line.strip_prefix(prefix));
+        let help = after(&format!("# HELP {name} ")).unwrap();
+        assert!(help.ends_with('.') && help.len() > 20, "{name}: {help}");
+        let suffix = if kind == "histogram" { "_bucket" } else { "" };
+        let series = after(&format!("{name}{suffix}")).unwrap();
+        let labels = series.strip_prefix('{').map_or("", |rest| rest.split('}').next().unwrap());
+        let labels = labels.split(',').filter_map(|pair| pair.split('=').next()).filter(|label| *label != "le");
+        let labels: Vec<String> = labels.filter(|label| !label.is_empty()).map(|label| format!("`{label}`")).collect();
+        format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))
+    };
+    let described = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    described.filter(|(name, _)| name.starts_with("wasmilter_")).map(|(name, kind)| row(name, kind)).collect()
+}
 
 #[test]
 fn the_daemon_becomes_ready_shows_its_metrics_and_stops_cleanly() {
@@ -114,9 +113,7 @@ fn the_daemon_becomes_ready_shows_its_metrics_and_stops_cleanly() {
         let ready = spawn_blocking(move || get(admin, "/readyz")).await.unwrap();
         assert!(ready.starts_with("HTTP/1.0 200"), "{ready}");
         let metrics = spawn_blocking(move || get(admin, "/metrics")).await.unwrap();
-        let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE wasmilter_")?.split(' ').next());
-        let names: Vec<String> = names.map(|name| format!("wasmilter_{name}")).collect();
-        assert_eq!(names, METRICS);
+        compare_with_the_manual(&metrics);
         assert!(metrics.contains("process_open_fds "), "{metrics}");
         assert!(metrics.contains("wasmilter_config_last_reload_successful 1\n"), "{metrics}");
         assert!(socket.exists());

@@ -117,7 +117,7 @@ impl<'a> Runner<'a> {
             Ask::Rcpt => Hook::Rcpt(asked.unwrap_or_default()),
         };
         let so_far = Arc::new(ParsedMessage::without_content(transaction));
-        match plugin.hook(hook, so_far, deadline).await {
+        match plugin.hook(hook, so_far, deadline).await.outcome {
             Ok(decision) => {
                 let (verdict, reply) = match decision.verdict {
                     HookVerdict::Next => ("next", Reply::default()),
@@ -138,7 +138,7 @@ async fn decide(
     case: &Case,
     deadline: Deadline,
 ) -> Result<Said, Failure> {
-    let decision = plugin.decide(Arc::clone(&message), deadline).await?;
+    let decision = plugin.decide(Arc::clone(&message), deadline).await.outcome?;
     apply::apply(&message, &decision.edits, case.grants.edits(), &InMemory).map_err(|error| match error {
         ApplyError::Refused { .. } => Failure::new(Cause::Refused, error.to_string()),
         ApplyError::Store(_) => Failure::new(Cause::Store, error.to_string()),

@@ -1,5 +1,6 @@
 //! `wasmilter`, the command line. One file per subcommand; results go to standard output, the log to standard error.
 
+mod admin;
 mod check;
 mod configuration;
 mod edit;

@@ -217,6 +217,25 @@ pub struct NewClient {
 }
 
 impl Edit {
+    /// Every name of an edit, for tables and metrics.
+    pub const NAMES: [&str; 15] = [
+        "add-header",
+        "insert-header",
+        "replace-header",
+        "remove-header",
+        "set-subject",
+        "replace-part",
+        "remove-part",
+        "add-part",
+        "append-text",
+        "prepend-text",
+        "replace-content",
+        "set-sender",
+        "add-recipient",
+        "remove-recipient",
+        "set-client",
+    ];
+
     /// Its name in the explanation and in JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {

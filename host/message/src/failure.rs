@@ -1,5 +1,6 @@
 //! Why a stage gave no decision. The stage's `on_failure` says what then happens to the message.
 
+use crate::limit::Limit;
 use serde::Serialize;
 use std::fmt;
 
@@ -87,6 +88,9 @@ impl Cause {
 pub struct Failure {
     /// Kind.
     pub cause: Cause,
+    /// The limit that was passed, when it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
     /// One line; no message content, no secrets.
     pub detail: String,
 }
@@ -95,7 +99,13 @@ impl Failure {
     /// A failure of that kind.
     #[must_use]
     pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into() }
+        Self { cause, limit: None, detail: detail.into() }
+    }
+
+    /// That limit was passed.
+    #[must_use]
+    pub fn limit(limit: Limit, detail: impl Into<String>) -> Self {
+        Self { cause: limit.cause(), limit: Some(limit), detail: detail.into() }
     }
 }
 

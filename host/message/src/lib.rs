@@ -19,6 +19,7 @@ pub mod failure;
 pub mod grants;
 pub mod headers;
 pub mod judge;
+pub mod limit;
 pub mod message;
 pub mod mime;
 pub mod policy;

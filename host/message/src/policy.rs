@@ -5,10 +5,11 @@ use crate::{
     decision::{Decision, HookDecision},
     failure::Failure,
     judge::{BoxFuture, Hook, Needs},
+    limit::LimitSet,
     message::ParsedMessage,
 };
 use serde::Serialize;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// One plugin, loaded and configured for one stage. Implemented by the sandbox; the pipeline knows nothing else of it.
 ///
@@ -20,22 +21,39 @@ pub trait Policy: Send + Sync {
     /// Which phases the plugin exports, and which parts of the message it can look at by its imports and grants.
     fn needs(&self) -> Needs;
 
-    /// Has the plugin judge `message`.
-    ///
-    /// # Errors
-    /// When the plugin gave no decision. The decision's edits are not checked yet.
-    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Result<Decision, Failure>>;
+    /// Has the plugin judge `message`. A decision's edits are not checked yet.
+    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Called<Decision>>;
 
     /// Has the plugin judge a transaction that is under way; `so_far` has no content.
-    ///
-    /// # Errors
-    /// When the plugin gave no decision.
-    fn hook(
-        &self,
-        hook: Hook,
-        so_far: Arc<ParsedMessage>,
-        deadline: Deadline,
-    ) -> BoxFuture<'_, Result<HookDecision, Failure>>;
+    fn hook(&self, hook: Hook, so_far: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Called<HookDecision>>;
+}
+
+/// What came of a call, and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Called<T> {
+    /// The decision, or why there is none.
+    pub outcome: Result<T, Failure>,
+    /// What was used for it, either way.
+    pub used: Used,
+}
+
+impl<T> From<Result<T, Failure>> for Called<T> {
+    /// A call that used nothing worth telling.
+    fn from(outcome: Result<T, Failure>) -> Self {
+        Self { outcome, used: Used::default() }
+    }
+}
+
+/// What one call used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Processor time of the guest and of the host's functions that it called.
+    pub cpu: Duration,
+    /// Linear memory of its instance at the end, in bytes: memories never shrink, so this is the most it had. 0 when not known,
+    /// because the call was broken off.
+    pub memory: u64,
+    /// Limits that the plugin was told of instead of being ended by them.
+    pub refused: LimitSet,
 }
 
 /// How a plugin presents itself; `plugin-info` of `wit/lifecycle.wit`.

@@ -4,6 +4,7 @@ use crate::{
     decision::{Edit, Verdict},
     facts::Fact,
     failure::Failure,
+    policy::Used,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +42,10 @@ pub struct StageTrace {
     pub failure: Option<Failure>,
     /// Waiting for a slot, and the call.
     pub took: Duration,
+    /// Of that, waiting for a slot.
+    pub waited: Duration,
+    /// What the call used.
+    pub used: Used,
 }
 
 /// What became of a condition.

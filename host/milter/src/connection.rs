@@ -5,6 +5,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use indymilter::message::{Message, reply::Reply};
+use prometheus::IntCounter;
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -50,11 +51,19 @@ pub(crate) struct Connection<S> {
     input: BytesMut,
     output: BytesMut,
     write_limit: Duration,
+    traffic: Traffic,
+}
+
+/// Where bytes are counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Traffic {
+    pub(crate) received: IntCounter,
+    pub(crate) sent: IntCounter,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(crate) fn new(stream: S, write_limit: Duration) -> Self {
-        Self { stream, input: BytesMut::new(), output: BytesMut::new(), write_limit }
+    pub(crate) fn new(stream: S, write_limit: Duration, traffic: Traffic) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), write_limit, traffic }
     }
 
     /// The next frame; None when the peer closed the connection between two. May be dropped at any await point without
@@ -77,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Err(error)) => return Err(error.into()),
                 Ok(Ok(0)) if self.input.is_empty() => return Ok(None),
                 Ok(Ok(0)) => return Err(ConnectionError::Cut),
-                Ok(Ok(_)) => {}
+                Ok(Ok(read)) => self.traffic.received.inc_by(read as u64),
             }
         }
     }
@@ -107,8 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn gone(&mut self) {
         while self.input.len() < FRAME_LIMIT {
             self.input.reserve(READ_SIZE);
-            if !matches!(self.stream.read_buf(&mut self.input).await, Ok(read) if read > 0) {
-                return;
+            match self.stream.read_buf(&mut self.input).await {
+                Ok(read) if read > 0 => self.traffic.received.inc_by(read as u64),
+                _ => return,
             }
         }
         std::future::pending().await
@@ -150,6 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stream.flush().await
         });
         written.await.map_err(|_| ConnectionError::Stuck(self.write_limit))??;
+        self.traffic.sent.inc_by(self.output.len() as u64);
         self.output.clear();
         Ok(())
     }
@@ -162,13 +173,18 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    fn traffic() -> Traffic {
+        let counter = |name| IntCounter::new(name, "bytes").unwrap();
+        Traffic { received: counter("received"), sent: counter("sent") }
+    }
+
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     }
 
     async fn read_all(bytes: &[u8], cuts: &[usize]) -> (Vec<Message>, Result<(), ConnectionError>) {
         let (mut mta, ours) = tokio::io::duplex(1 << 21);
-        let mut connection = Connection::new(ours, LONG);
+        let mut connection = Connection::new(ours, LONG, traffic());
         let mut frames = Vec::new();
         let mut from = 0;
         for cut in cuts.iter().copied().chain([bytes.len()]) {
@@ -228,7 +244,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_and_slowness_have_limits_of_their_own() {
         let (mut mta, ours) = tokio::io::duplex(100);
-        let mut connection = Connection::new(ours, LONG);
+        let mut connection = Connection::new(ours, LONG, traffic());
         let (idle, slow) = (Duration::from_secs(7210), Duration::from_secs(300));
         assert!(matches!(connection.next(idle, slow).await, Err(ConnectionError::Idle(_))));
         mta.write_all(&[0, 0]).await.unwrap();
@@ -238,7 +254,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_command_that_drips_is_slow_too() {
         let (mut mta, ours) = tokio::io::duplex(100);
-        let mut connection = Connection::new(ours, LONG);
+        let mut connection = Connection::new(ours, LONG, traffic());
         let begun = Instant::now();
         let dripping = tokio::spawn(async move {
             for byte in [0, 0, 0, 5, b'H', b'x', b'x', b'x'] {
@@ -255,7 +271,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_given_up() {
         let (_mta, ours) = tokio::io::duplex(10);
-        let mut connection = Connection::new(ours, LONG);
+        let mut connection = Connection::new(ours, LONG, traffic());
         let replies = std::iter::repeat_n(Reply::Continue, 100);
         assert!(matches!(connection.send(replies).await, Err(ConnectionError::Stuck(_))));
     }

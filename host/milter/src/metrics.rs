@@ -1,5 +1,6 @@
 //! What the milter door counts.
 
+use crate::connection::Traffic;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of the milter door.
@@ -7,6 +8,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 pub struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) connections_total: IntCounter,
+    /// Bytes from and to mail servers.
+    pub(crate) traffic: Traffic,
     pub(crate) protocol_errors: IntCounter,
     pub(crate) aborted: IntCounter,
     /// By verdict.
@@ -20,20 +23,30 @@ impl Metrics {
     /// When one of the names is taken in that registry.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self {
-            connections: IntGauge::new("wasmilter_connections", "Connections of mail servers that are open now")?,
-            connections_total: IntCounter::new("wasmilter_connections_total", "Connections that were accepted")?,
+            connections: IntGauge::new("wasmilter_connections", "Connections of mail servers that are open now.")?,
+            connections_total: IntCounter::new("wasmilter_connections_total", "Connections that were accepted.")?,
+            traffic: Traffic {
+                received: IntCounter::new(
+                    "wasmilter_received_bytes_total",
+                    "Bytes that mail servers sent by the milter protocol.",
+                )?,
+                sent: IntCounter::new(
+                    "wasmilter_sent_bytes_total",
+                    "Bytes of replies and changes sent to mail servers by the milter protocol.",
+                )?,
+            },
             protocol_errors: IntCounter::new(
                 "wasmilter_protocol_errors_total",
-                "Connections closed because the mail server broke the milter protocol",
+                "Connections closed because the mail server broke the milter protocol.",
             )?,
             aborted: IntCounter::new(
                 "wasmilter_transactions_aborted_total",
-                "Transactions that ended before their message was judged",
+                "Transactions that ended before their message was judged.",
             )?,
             not_judged: IntCounterVec::new(
                 Opts::new(
                     "wasmilter_messages_not_judged_total",
-                    "Messages that never reached the pipeline: too large (reject), or nowhere to keep them (tempfail)",
+                    "Messages that never reached the pipeline: too large (reject), or nowhere to keep them (tempfail).",
                 ),
                 &["verdict"],
             )?,
@@ -43,6 +56,8 @@ impl Metrics {
         }
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.connections_total.clone()))?;
+        registry.register(Box::new(metrics.traffic.received.clone()))?;
+        registry.register(Box::new(metrics.traffic.sent.clone()))?;
         registry.register(Box::new(metrics.protocol_errors.clone()))?;
         registry.register(Box::new(metrics.aborted.clone()))?;
         registry.register(Box::new(metrics.not_judged.clone()))?;

@@ -117,7 +117,8 @@ where
 {
     let door = Arc::clone(&doors.borrow_and_update());
     let metrics = Arc::clone(&door.metrics);
-    let mut session = Session::new(Connection::new(stream, door.settings.write), door, doors, closing);
+    let mut session =
+        Session::new(Connection::new(stream, door.settings.write, metrics.traffic.clone()), door, doors, closing);
     let result = session.run().await;
     session.abort();
     if let Err(error) = result {

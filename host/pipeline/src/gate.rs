@@ -3,7 +3,7 @@
 use crate::{
     breaker::Admitted,
     clock, combine,
-    metrics::Counted,
+    metrics::{Counted, DoorMetrics},
     pipeline::Shared,
     route::Lane,
     stage::{Ask, Decide, Mode},
@@ -23,6 +23,7 @@ use wasmilter_message::{
     failure::{Cause, Failure},
     judge::{BoxFuture, Hook, HookJudged, Judge, Needs},
     message::{JudgedMessage, ParsedMessage, ReceivedMessage, Transaction},
+    policy::Used,
     trace::{ConditionTrace, StageTrace, Trace},
     turn::{self, Turn},
 };
@@ -52,7 +53,7 @@ pub(crate) struct Gate {
     worker: usize,
     /// Those of the worker.
     turns: Arc<Turns>,
-    door: &'static str,
+    door: Arc<DoorMetrics>,
     /// Its end tells the pipeline that nobody needs it any more.
     _judge: watch::Receiver<()>,
 }
@@ -94,7 +95,7 @@ impl Judge for Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(shared: Arc<Shared>, worker: usize, door: &'static str, judge: watch::Receiver<()>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, worker: usize, door: Arc<DoorMetrics>, judge: watch::Receiver<()>) -> Self {
         Self { turns: shared.turns(worker), shared, worker, door, _judge: judge }
     }
 
@@ -120,12 +121,21 @@ impl Gate {
 
     /// Lets a message or a hook in, or says soon that there is no room.
     async fn let_in(&self) -> Result<LetIn<'_>, Failure> {
+        let metrics = &self.shared.metrics;
         if let Some(turn) = self.turns.take_now()
             && let Some(permits) = self.permits_now()
         {
+            metrics.message_wait.observe(0.0);
             return Ok(self.has(turn, permits));
         }
-        let _waiting = Counted::new(&self.shared.metrics.messages_waiting);
+        let _waiting = Counted::new(&metrics.messages_waiting);
+        let began = Instant::now();
+        let let_in = self.wait_for_room().await;
+        metrics.message_wait.observe(began.elapsed().as_secs_f64());
+        let_in
+    }
+
+    async fn wait_for_room(&self) -> Result<LetIn<'_>, Failure> {
         let Limits { in_flight, queue_time, .. } = self.shared.limits;
         let end = clock::instant(clock::after(queue_time));
         let Some(turn) = self.turns.take(queue_time).await else {
@@ -177,6 +187,9 @@ impl Gate {
         let wanted = if lane.needs.message { wanted(lane, &run.message, &mut trace) } else { Ok(false) };
         let outcome = match wanted {
             Ok(false) => {
+                if lane.needs.message {
+                    lane.metrics.skipped.inc();
+                }
                 run.trace.stages.push(trace);
                 return Ok(Verdict::Next);
             }
@@ -190,10 +203,11 @@ impl Gate {
             Err(failure) => Err(failure),
         };
         trace.took = started.elapsed();
-        lane.metrics.duration.observe(trace.took.as_secs_f64());
+        lane.metrics.called(&trace);
         let verdict = match outcome {
             Ok((verdict, message)) => {
                 lane.metrics.decided(verdict.name());
+                lane.metrics.edited(&trace.edits);
                 if !trace.shadow {
                     run.message = message;
                 }
@@ -239,7 +253,7 @@ impl Gate {
         trace: &mut StageTrace,
     ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
         let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, turn: turn::at_hand(), slot };
-        let decision: Decision = lane.call(self.worker, deadline, self.is_crowded(), admitted, decide).await?;
+        let decision: Decision = lane.call(self.worker, deadline, self.is_crowded(), admitted, trace, decide).await?;
         let checked = combine::check(&decision);
         let Decision { verdict, edits, facts } = decision;
         let (edits, applied) = match checked {
@@ -294,6 +308,7 @@ impl Gate {
 
     /// The life of an envelope hook: the same, with less to look at and less to say.
     async fn ask(self, hook: Hook, so_far: Transaction) -> HookJudged {
+        let started = Instant::now();
         let mut message = Arc::new(ParsedMessage::without_content(so_far));
         let verdict = match self.let_in().await {
             Ok(let_in) => {
@@ -305,6 +320,7 @@ impl Gate {
             Err(no_room) => Err(no_room),
         };
         let verdict = verdict.unwrap_or_else(|failure| combine::at_hook(self.give_up(failure, &mut Trace::default())));
+        self.door.hook_judged(&hook, combine::hook_name(&verdict), started.elapsed());
         tracing::debug!(id = &*message.id, hook = hook.name(), verdict = combine::hook_name(&verdict), "hook judged");
         HookJudged { verdict, facts: message.facts.clone() }
     }
@@ -333,16 +349,20 @@ impl Gate {
         deadline: Deadline,
     ) -> Result<HookVerdict, Failure> {
         let started = Instant::now();
-        let shadow = lane.stage.mode == Mode::Shadow;
-        let outcome = match wanted(lane, message, &mut stage_trace(lane)) {
-            Ok(false) => return Ok(HookVerdict::Next),
+        let mut trace = stage_trace(lane);
+        let outcome = match wanted(lane, message, &mut trace) {
+            Ok(false) => {
+                lane.metrics.skipped.inc();
+                return Ok(HookVerdict::Next);
+            }
             Ok(true) => match lane.breaker.admit() {
                 Ok(mut admitted) => {
                     let ask = |deadline, slot| {
                         let (so_far, turn) = (Arc::clone(message), turn::at_hand());
                         Ask { hook: hook.clone(), so_far, deadline, turn, slot }
                     };
-                    let decided = lane.call(self.worker, deadline, self.is_crowded(), &mut admitted, ask).await;
+                    let crowded = self.is_crowded();
+                    let decided = lane.call(self.worker, deadline, crowded, &mut admitted, &mut trace, ask).await;
                     let decided = decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision));
                     admitted.settle(&decided);
                     decided
@@ -351,11 +371,12 @@ impl Gate {
             },
             Err(failure) => Err(failure),
         };
-        lane.metrics.duration.observe(started.elapsed().as_secs_f64());
+        trace.took = started.elapsed();
+        lane.metrics.called(&trace);
         match outcome {
             Ok(decision) => {
                 lane.metrics.decided(combine::hook_name(&decision.verdict));
-                if shadow {
+                if trace.shadow {
                     return Ok(HookVerdict::Next);
                 }
                 *message = published(Arc::clone(message), lane, &decision.facts);
@@ -364,7 +385,7 @@ impl Gate {
             Err(failure) => {
                 lane.failed(&message.id, &failure);
                 match failure.cause {
-                    _ if shadow => Ok(HookVerdict::Next),
+                    _ if trace.shadow => Ok(HookVerdict::Next),
                     Cause::Deadline => Err(failure),
                     cause => {
                         Ok(combine::at_hook(combine::after_failure(&lane.stage.name, cause, lane.stage.on_failure)))
@@ -385,14 +406,14 @@ impl Gate {
     /// Metrics and log line, both from the trace.
     fn report(&self, run: &Run, verdict: &Verdict) {
         let metrics = &self.shared.metrics;
-        metrics.messages.with_label_values(&[self.door, verdict.name()]).inc();
+        self.door.judged(verdict.name());
         metrics.message_duration.observe(run.trace.took.as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "sizes of mail are far below 2^52")]
         metrics.message_size.observe(run.received.size() as f64);
         tracing::info!(
             id = &*run.received.id,
             queue_id = run.received.envelope.queue_id.as_deref().unwrap_or_default(),
-            door = self.door,
+            door = self.door.name,
             verdict = verdict.name(),
             size = run.received.size(),
             microseconds = run.trace.took.as_micros(),
@@ -423,7 +444,7 @@ impl Run {
 
 impl Lane {
     fn failed(&self, id: &str, failure: &Failure) {
-        self.metrics.failed(failure.cause);
+        self.metrics.failed(failure);
         tracing::warn!(
             id,
             stage = &*self.stage.name,
@@ -468,6 +489,8 @@ fn stage_trace(lane: &Lane) -> StageTrace {
         facts: Vec::new(),
         failure: None,
         took: Duration::ZERO,
+        waited: Duration::ZERO,
+        used: Used::default(),
     }
 }
 

@@ -134,7 +134,7 @@ impl Pipeline {
     /// The same for another door.
     #[must_use]
     pub fn judge_at(&self, worker: usize, door: &'static str) -> Arc<dyn Judge> {
-        self.shared.metrics.door(door);
+        let door = Arc::new(self.shared.metrics.door(door));
         Arc::new(Gate::new(Arc::clone(&self.shared), worker, door, self.judges.subscribe()))
     }
 

@@ -10,12 +10,15 @@ use actix::{Addr, Handler, Message, dev::ToEnvelope};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout_at,
+    time::{Instant, timeout_at},
 };
 use wasmilter_message::{
     deadline::Deadline,
     failure::{Cause, Failure},
     judge::Needs,
+    limit::Limit,
+    policy::Called,
+    trace::StageTrace,
     turn,
 };
 
@@ -62,17 +65,18 @@ impl Lane {
     }
 
     /// Sends a call to an actor, that of `worker` if it can be, and waits for the reply. Every wait ends by `deadline`
-    /// or the stage's time limit; when it is `crowded`, there is none for a slot.
+    /// or the stage's time limit; when it is `crowded`, there is none for a slot. `trace` is told what it cost.
     pub(crate) async fn call<M, T>(
         &self,
         worker: usize,
         deadline: Deadline,
         crowded: bool,
         admitted: &mut Admitted<'_>,
+        trace: &mut StageTrace,
         message: impl FnOnce(Deadline, Slot) -> M,
     ) -> Result<T, Failure>
     where
-        M: Message<Result = Result<T, Failure>> + Send + 'static,
+        M: Message<Result = Called<T>> + Send + 'static,
         T: Send + 'static,
         StageActor: Handler<M>,
         actix::Context<StageActor>: ToEnvelope<StageActor, M>,
@@ -80,7 +84,11 @@ impl Lane {
         if clock::passed(deadline) {
             return Err(Failure::new(Cause::Deadline, "the message's deadline passed before the stage began"));
         }
-        let slot = self.slot(deadline, crowded).await?;
+        let began = Instant::now();
+        let slot = self.slot(deadline, crowded).await;
+        trace.waited = began.elapsed();
+        self.metrics.wait.observe(trace.waited.as_secs_f64());
+        let slot = slot?;
         let deadline = clock::within(deadline, self.stage.timeout);
         admitted.begins(clock::left(deadline), self.stage.timeout);
         let worker = turn::outside(self.live(worker, deadline)).await?;
@@ -89,7 +97,10 @@ impl Lane {
             Place::Starting | Place::Down => return Err(died()),
         };
         match timeout_at(clock::instant(deadline) + GRACE, request).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(Called { outcome, used })) => {
+                trace.used = used;
+                outcome
+            }
             Ok(Err(_)) => Err(died()),
             Err(_) => Err(Failure::new(Cause::Timeout, "the stage's worker did not answer")),
         }
@@ -103,7 +114,7 @@ impl Lane {
         if crowded {
             let text =
                 format!("all {concurrency} slots of the stage are in use, and too many messages are in flight to wait");
-            return Err(Failure::new(Cause::Overload, text));
+            return Err(Failure::limit(Limit::Concurrency, text));
         }
         let _waiting = Counted::new(&self.metrics.waiting);
         let until = clock::within(deadline, self.stage.timeout);
@@ -113,7 +124,7 @@ impl Lane {
             // Nobody closes the semaphore; if somebody did, there would be no slots.
             Ok(Err(_)) | Err(_) => {
                 let text = format!("all {concurrency} slots of the stage stayed in use");
-                Err(Failure::new(Cause::Overload, text))
+                Err(Failure::limit(Limit::Concurrency, text))
             }
         }
     }

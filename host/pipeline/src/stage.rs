@@ -28,8 +28,9 @@ use wasmilter_message::{
     decision::{Decision, HookDecision},
     failure::{Cause, Failure},
     judge::Hook,
+    limit::Limit,
     message::ParsedMessage,
-    policy::Policy,
+    policy::{Called, Policy},
     turn::{self, Turn},
 };
 
@@ -108,7 +109,7 @@ impl StageActor {
         Death(self.alive.subscribe())
     }
 
-    fn run<T: 'static>(&self, call: impl Future<Output = Result<T, Failure>> + 'static) -> Running<T> {
+    fn run<T: 'static>(&self, call: impl Future<Output = Called<T>> + 'static) -> Running<T> {
         Running { call: Box::pin(call), death: self.death() }
     }
 }
@@ -132,7 +133,7 @@ pub(crate) struct Decide {
 }
 
 impl Message for Decide {
-    type Result = Result<Decision, Failure>;
+    type Result = Called<Decision>;
 }
 
 impl Handler<Decide> for StageActor {
@@ -158,7 +159,7 @@ pub(crate) struct Ask {
 }
 
 impl Message for Ask {
-    type Result = Result<HookDecision, Failure>;
+    type Result = Called<HookDecision>;
 }
 
 impl Handler<Ask> for StageActor {
@@ -174,23 +175,23 @@ impl Handler<Ask> for StageActor {
 }
 
 /// The plugin keeps its deadline by itself; this holds should it not.
-async fn bounded<T>(deadline: Deadline, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+async fn bounded<T>(deadline: Deadline, call: impl Future<Output = Called<T>>) -> Called<T> {
     match timeout_at(clock::instant(deadline), call).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::new(Cause::Timeout, "no decision within the stage's time limit")),
+        Ok(called) => called,
+        Err(_) => Err(Failure::limit(Limit::Timeout, "no decision within the stage's time limit")).into(),
     }
 }
 
 /// A call on its way, as the reply to its message.
 pub(crate) struct Running<T> {
-    call: Pin<Box<dyn Future<Output = Result<T, Failure>>>>,
+    call: Pin<Box<dyn Future<Output = Called<T>>>>,
     death: Death,
 }
 
 impl<T, M> MessageResponse<StageActor, M> for Running<T>
 where
     T: 'static,
-    M: Message<Result = Result<T, Failure>>,
+    M: Message<Result = Called<T>>,
 {
     fn handle(self, _: &mut Context<StageActor>, reply: Option<OneshotSender<M::Result>>) {
         let Some(mut reply) = reply else { return };
@@ -203,7 +204,7 @@ where
                 result = call => result,
             };
             // A panic is already reported by the panic hook; its text may hold message content.
-            let result = result.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the call panicked")));
+            let result = result.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the call panicked")).into());
             if reply.send(result).is_err() {
                 tracing::debug!("nobody waits for this decision any more");
             }

@@ -18,6 +18,7 @@ use std::{
 use wasmilter_message::{
     body::BodyWriter,
     deadline::Deadline,
+    limit::Limit,
     message::{ParsedMessage, Transaction},
     service::Connection,
 };
@@ -80,6 +81,14 @@ impl Written {
         self.bytes.store(0, Ordering::Relaxed);
     }
 
+    /// The limit that was passed, if one was. What a guest prints beyond it is dropped without ending the call.
+    pub(crate) fn passed(&self, limits: &Limits) -> Option<Limit> {
+        if self.lines.load(Ordering::Relaxed) > limits.log_lines {
+            return Some(Limit::LogLines);
+        }
+        (self.bytes.load(Ordering::Relaxed) > limits.log_bytes).then_some(Limit::LogBytes)
+    }
+
     /// Counts a line.
     ///
     /// # Errors
@@ -87,11 +96,11 @@ impl Written {
     pub(crate) fn line(&self, line: &str, limits: &Limits) -> Result<(), Stop> {
         let lines = self.lines.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if lines > limits.log_lines {
-            return Err(Stop::Limit { what: "lines to the log", limit: u64::from(limits.log_lines) });
+            return Err(Stop::Limit { limit: Limit::LogLines, most: u64::from(limits.log_lines) });
         }
         let bytes = self.bytes.fetch_add(line.len(), Ordering::Relaxed).saturating_add(line.len());
         if bytes > limits.log_bytes {
-            return Err(Stop::Limit { what: "bytes to the log", limit: limits.log_bytes as u64 });
+            return Err(Stop::Limit { limit: Limit::LogBytes, most: limits.log_bytes as u64 });
         }
         Ok(())
     }
@@ -170,7 +179,7 @@ impl Call {
         if self.usage.host_calls <= limit {
             return Ok(());
         }
-        Err(Stop::Limit { what: "calls of the host", limit })
+        Err(Stop::Limit { limit: Limit::HostCalls, most: limit })
     }
 
     /// Whether the guest has computed for longer than it may.
@@ -182,6 +191,21 @@ impl Call {
         match &self.meter {
             Some(meter) if meter.spent() > limit => Err(Stop::Cpu { limit }),
             _ => Ok(()),
+        }
+    }
+
+    /// Writes down what is known only at the end.
+    pub(crate) fn account(&self, meter: &Meter) {
+        meter.has_memory(self.memory.used());
+        if let Some(limit) = self.written.passed(&self.stage.limits) {
+            meter.refused(limit);
+        }
+    }
+
+    /// The guest is told that it has passed `limit`, and goes on.
+    pub(crate) fn refuse(&self, limit: Limit) {
+        if let Some(meter) = &self.meter {
+            meter.refused(limit);
         }
     }
 

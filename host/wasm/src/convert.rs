@@ -18,6 +18,7 @@ use wasmilter_message::{
     },
     facts::{Fact, Value},
     failure::{Cause, Failure},
+    limit::Limit,
     policy::PluginInfo,
 };
 
@@ -34,7 +35,7 @@ const REASON: usize = 100;
 pub(crate) fn decision(answer: Result<policy::Decision, types::Failure>, call: &mut Call) -> Result<Decision, Failure> {
     let decision = answer.map_err(failure)?;
     let limits = call.stage.limits;
-    at_most("edits", decision.edits.len(), limits.edits)?;
+    at_most(Limit::Edits, decision.edits.len(), limits.edits)?;
     let mut edits = Vec::with_capacity(decision.edits.len());
     for (number, wanted) in (1_u32..).zip(decision.edits) {
         edits.push(edit(wanted, call).map_err(|stop| match stop {
@@ -109,7 +110,7 @@ fn reply(wanted: types::Reply, class: char) -> Result<Reply, Failure> {
 }
 
 fn facts(wanted: Vec<types::Fact>, limits: &Limits) -> Result<Vec<Fact>, Failure> {
-    at_most("facts", wanted.len(), limits.facts)?;
+    at_most(Limit::Facts, wanted.len(), limits.facts)?;
     let mut bytes = 0_usize;
     let mut facts = Vec::with_capacity(wanted.len());
     for fact in wanted {
@@ -134,7 +135,7 @@ fn facts(wanted: Vec<types::Fact>, limits: &Limits) -> Result<Vec<Fact>, Failure
             }
         };
         bytes = bytes.saturating_add(fact.name.len()).saturating_add(size);
-        at_most("bytes of facts", bytes, limits.fact_bytes)?;
+        at_most(Limit::FactBytes, bytes, limits.fact_bytes)?;
         facts.push(Fact { name: fact.name, value });
     }
     Ok(facts)
@@ -207,9 +208,9 @@ fn new_client(client: policy::NewClient) -> Result<NewClient, String> {
     })
 }
 
-fn at_most(what: &str, count: usize, limit: usize) -> Result<(), Failure> {
-    if count > limit {
-        return Err(Failure::new(Cause::Limit, format!("limit passed: {count} {what}, at most {limit}")));
+fn at_most(limit: Limit, count: usize, most: usize) -> Result<(), Failure> {
+    if count > most {
+        return Err(Failure::limit(limit, format!("limit passed: {count} {}, at most {most}", limit.what())));
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! From what wasmtime reports to the one kind of failure that it is.
 
 use crate::limiter::{MemoryLimiter, TABLE_ENTRIES};
-use wasmilter_message::failure::{Cause, Failure};
+use wasmilter_message::{
+    failure::{Cause, Failure},
+    limit::Limit,
+};
 use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 
 /// Longest detail of a failure, in bytes; a guest may have written it.
@@ -20,12 +23,12 @@ pub(crate) enum Stop {
         limit: std::time::Duration,
     },
     /// A limit of the stage.
-    #[error("limit passed: {what}, at most {limit}")]
+    #[error("limit passed: {}, at most {most}", .limit.what())]
     Limit {
-        /// What of.
-        what: &'static str,
+        /// Which.
+        limit: Limit,
         /// How much is allowed.
-        limit: u64,
+        most: u64,
     },
     /// The host could not keep what the guest wrote.
     #[error("{0}")]
@@ -46,36 +49,40 @@ pub(crate) enum Stop {
 /// The failure that `error`, returned by a call of a guest, stands for.
 pub(crate) fn classify(error: &wasmtime::Error, memory: &MemoryLimiter) -> Failure {
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        let cause = match stop {
-            Stop::Expired => Cause::Timeout,
-            Stop::Cpu { .. } => Cause::Cpu,
-            Stop::Limit { .. } => Cause::Limit,
-            Stop::Store(_) => Cause::Store,
-            Stop::Ungranted { .. } => Cause::Refused,
-            Stop::Misuse(_) => Cause::Trap,
+        let detail = one_line(&stop.to_string());
+        return match stop {
+            Stop::Expired => Failure::limit(Limit::Timeout, detail),
+            Stop::Cpu { .. } => Failure::limit(Limit::Cpu, detail),
+            Stop::Limit { limit, .. } => Failure::limit(*limit, detail),
+            Stop::Store(_) => Failure::new(Cause::Store, detail),
+            Stop::Ungranted { .. } => Failure::new(Cause::Refused, detail),
+            Stop::Misuse(_) => Failure::new(Cause::Trap, detail),
         };
-        return Failure::new(cause, one_line(&stop.to_string()));
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        return Failure::new(Cause::Limit, "limit passed: handles of WASI");
+        return Failure::limit(Limit::Handles, "limit passed: handles of WASI");
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return Failure::new(Cause::Overload, "all slots of the sandbox are taken");
+        return Failure::limit(Limit::Sandboxes, "all slots of the sandbox are taken");
     }
     if let Some(wanted) = memory.denied() {
         let limit = memory.limit();
-        return Failure::new(Cause::Memory, format!("wanted {wanted} bytes of memory, at most {limit}"));
+        return Failure::limit(Limit::Memory, format!("wanted {wanted} bytes of memory, at most {limit}"));
     }
     if memory.tables_denied() {
-        return Failure::new(Cause::Limit, format!("limit passed: entries of a table, at most {TABLE_ENTRIES}"));
+        return Failure::limit(Limit::Table, format!("limit passed: entries of a table, at most {TABLE_ENTRIES}"));
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
-        return Failure::new(Cause::Trap, one_line(&trap.to_string()));
+        let detail = one_line(&trap.to_string());
+        return match trap {
+            Trap::StackOverflow => Failure::limit(Limit::Stack, detail),
+            _ => Failure::new(Cause::Trap, detail),
+        };
     }
     let words = format!("{:#}", error.root_cause());
     // wasmtime keeps the type of this error to itself.
     if words.contains("fuel allocated for hostcalls") {
-        return Failure::new(Cause::Limit, "limit passed: bytes handed over in one piece");
+        return Failure::limit(Limit::InlineBytes, "limit passed: bytes handed over in one piece");
     }
     Failure::new(Cause::Trap, one_line(&words))
 }
@@ -105,12 +112,14 @@ mod tests {
     fn each_error_has_its_cause() {
         assert_eq!(cause(Stop::Expired), Cause::Timeout);
         assert_eq!(cause(Stop::Cpu { limit: std::time::Duration::ZERO }), Cause::Cpu);
-        assert_eq!(cause(Stop::Limit { what: "x", limit: 1 }), Cause::Limit);
+        assert_eq!(cause(Stop::Limit { limit: Limit::Blobs, most: 1 }), Cause::Limit);
         assert_eq!(cause(Stop::Ungranted { what: "x", grant: "y" }), Cause::Refused);
         assert_eq!(cause(Stop::Misuse("x".to_owned())), Cause::Trap);
         assert_eq!(cause(Stop::Store("x".to_owned())), Cause::Store);
         assert_eq!(cause(ResourceTableError::Full), Cause::Limit);
         assert_eq!(cause(Trap::UnreachableCodeReached), Cause::Trap);
+        let overflow = classify(&Trap::StackOverflow.into(), &MemoryLimiter::new(1));
+        assert_eq!((overflow.cause, overflow.limit), (Cause::Trap, Some(Limit::Stack)));
         assert_eq!(cause(wasmtime::Error::msg("anything else")), Cause::Trap);
         let wrapped = wasmtime::Error::from(Stop::Expired).context("while calling");
         assert_eq!(cause(wrapped), Cause::Timeout);
@@ -121,7 +130,8 @@ mod tests {
         use wasmtime::ResourceLimiter;
         let mut memory = MemoryLimiter::new(100);
         assert!(!memory.memory_growing(0, 101, None).unwrap());
-        assert_eq!(classify(&Trap::UnreachableCodeReached.into(), &memory).cause, Cause::Memory);
+        let failure = classify(&Trap::UnreachableCodeReached.into(), &memory);
+        assert_eq!((failure.cause, failure.limit), (Cause::Memory, Some(Limit::Memory)));
     }
 
     #[test]

@@ -34,5 +34,5 @@ pub use component::{Component, Inspection, LoadError};
 pub use outside::{Clock, Outside};
 pub use plugin::{Plugin, StartedFrom};
 pub use prepare::{PrepareError, Problem};
-pub use sandbox::{Sandbox, SandboxError, SandboxSettings};
+pub use sandbox::{Occupancy, Sandbox, SandboxError, SandboxSettings};
 pub use stage::{Isolation, Limits, StageSettings};

@@ -28,6 +28,11 @@ impl MemoryLimiter {
         self.denied
     }
 
+    /// What the instance has, in bytes.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
     /// Whether the guest was refused a larger table.
     pub(crate) fn tables_denied(&self) -> bool {
         self.tables_denied

@@ -11,9 +11,13 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
+};
+use wasmilter_message::{
+    limit::{Limit, LimitSet},
+    policy::Used,
 };
 
 /// What one call has used. Cheap to clone; all clones are the same meter.
@@ -26,6 +30,10 @@ struct Counts {
     spent: AtomicU64,
     /// The thread's clock when the call last got the thread, in nanoseconds.
     began: AtomicU64,
+    /// Linear memory in bytes, once it is known.
+    memory: AtomicU64,
+    /// Limits that the guest was told of.
+    refused: AtomicU32,
 }
 
 impl Meter {
@@ -44,6 +52,25 @@ impl Meter {
     /// What was used up to now. Asked by the thread that works on the call.
     pub(crate) fn spent(&self) -> Duration {
         Duration::from_nanos(self.used())
+    }
+
+    /// The instance has that much linear memory now.
+    pub(crate) fn has_memory(&self, bytes: u64) {
+        self.0.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The guest was told that it has passed that limit.
+    pub(crate) fn refused(&self, limit: Limit) {
+        self.0.refused.fetch_or(LimitSet::NONE.with(limit).bits(), Ordering::Relaxed);
+    }
+
+    /// What the call has used, once it is over.
+    pub(crate) fn total(&self) -> Used {
+        Used {
+            cpu: Duration::from_nanos(self.0.spent.load(Ordering::Relaxed)),
+            memory: self.0.memory.load(Ordering::Relaxed),
+            refused: LimitSet::from_bits(self.0.refused.load(Ordering::Relaxed)),
+        }
     }
 
     fn used(&self) -> u64 {
@@ -79,7 +106,7 @@ mod tests {
         };
         // What the thread does between two polls is not the call's.
         let ((), ()) = tokio::join!(meter.measure(call), async { work(Duration::from_millis(30)) });
-        let used = Duration::from_nanos(meter.0.spent.load(Ordering::Relaxed));
+        let used = meter.total().cpu;
         assert!((Duration::from_millis(40)..Duration::from_millis(50)).contains(&used), "{used:?}");
     }
 }

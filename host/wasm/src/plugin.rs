@@ -27,8 +27,9 @@ use wasmilter_message::{
     decision::{Decision, HookDecision},
     failure::{Cause, Failure},
     judge::{BoxFuture, Hook, Needs},
+    limit::Limit,
     message::ParsedMessage,
-    policy::{PluginInfo, Policy},
+    policy::{Called, PluginInfo, Policy},
 };
 use wasmtime::{
     Store,
@@ -159,6 +160,13 @@ impl Plugin {
         self.0.no_snapshot.as_deref()
     }
 
+    /// Compiled code and initial memory of the plugin, in bytes: in memory once, whatever number of messages use it.
+    #[must_use]
+    pub fn image_bytes(&self) -> usize {
+        let image = self.0.pre.component().image_range();
+        (image.end as usize).saturating_sub(image.start as usize)
+    }
+
     /// How many instances wait for a message: configured ahead of time, or used before (`isolation = "worker"`).
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -185,26 +193,25 @@ impl Policy for Plugin {
         self.0.needs
     }
 
-    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Result<Decision, Failure>> {
+    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Called<Decision>> {
         Box::pin(async move {
-            match self.0.ask(Question::Decide, message, deadline).await? {
+            let Called { outcome, used } = self.0.ask(Question::Decide, message, deadline).await;
+            let outcome = outcome.and_then(|answer| match answer {
                 Answer::Decision(decision) => Ok(decision),
                 Answer::Hook(_) => Err(Failure::new(Cause::Refused, "answered a hook in place of a message")),
-            }
+            });
+            Called { outcome, used }
         })
     }
 
-    fn hook(
-        &self,
-        hook: Hook,
-        so_far: Arc<ParsedMessage>,
-        deadline: Deadline,
-    ) -> BoxFuture<'_, Result<HookDecision, Failure>> {
+    fn hook(&self, hook: Hook, so_far: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Called<HookDecision>> {
         Box::pin(async move {
-            match self.0.ask(Question::Hook(hook), so_far, deadline).await? {
+            let Called { outcome, used } = self.0.ask(Question::Hook(hook), so_far, deadline).await;
+            let outcome = outcome.and_then(|answer| match answer {
                 Answer::Hook(decision) => Ok(decision),
                 Answer::Decision(_) => Err(Failure::new(Cause::Refused, "judged a message in place of a hook")),
-            }
+            });
+            Called { outcome, used }
         })
     }
 }
@@ -219,25 +226,38 @@ impl Prepared {
         question: Question,
         message: Arc<ParsedMessage>,
         deadline: Deadline,
+    ) -> Called<Answer> {
+        let meter = Meter::default();
+        let outcome = self.ask_metered(&meter, question, message, deadline).await;
+        Called { outcome, used: meter.total() }
+    }
+
+    async fn ask_metered(
+        self: &Arc<Self>,
+        meter: &Meter,
+        question: Question,
+        message: Arc<ParsedMessage>,
+        deadline: Deadline,
     ) -> Result<Answer, Failure> {
         if deadline.passed() {
             return Err(Failure::new(Cause::Deadline, "the deadline passed before the plugin was called"));
         }
         let _slot = self.sandbox.enter()?;
-        let meter = Meter::default();
         let call = meter.measure(async {
             let mut worker = match self.take_waiting() {
                 Some(worker) => worker,
-                None => self.start(deadline, Some(&meter)).await?,
+                None => self.start(deadline, Some(meter)).await?,
             };
             worker.store.data_mut().begin(message, deadline, meter.clone());
-            let answer = self.put(question, &mut worker).await?;
+            let answer = self.put(question, &mut worker).await;
+            worker.store.data().account(meter);
+            let answer = answer?;
             worker.store.data_mut().end();
             Ok((answer, worker))
         });
         let (answer, worker) = match tokio::time::timeout_at(deadline.instant().into(), call).await {
             Ok(outcome) => outcome?,
-            Err(_) => return Err(Failure::new(Cause::Timeout, Stop::Expired.to_string())),
+            Err(_) => return Err(Failure::limit(Limit::Timeout, Stop::Expired.to_string())),
         };
         self.keep(worker);
         Ok(answer)

@@ -9,7 +9,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmilter_message::{
     body::{BodyStore, InMemory},
-    failure::{Cause, Failure},
+    failure::Failure,
+    limit::Limit,
 };
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy};
 
@@ -91,8 +92,20 @@ struct Inner {
     cache: Option<Cache>,
     calls: Arc<Semaphore>,
     idle: Arc<Semaphore>,
+    slots: usize,
     memory_max: u64,
     bodies: Arc<dyn BodyStore>,
+}
+
+/// How full the sandbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Calls that there is room for; and as many instances that wait.
+    pub slots: usize,
+    /// Calls under way.
+    pub calls: usize,
+    /// Instances that wait for a message: configured ahead of time, or used before.
+    pub waiting: usize,
 }
 
 /// Why there is no sandbox.
@@ -136,9 +149,21 @@ impl Sandbox {
             cache,
             calls: Arc::new(Semaphore::new(slots)),
             idle: Arc::new(Semaphore::new(slots)),
+            slots,
             memory_max: settings.memory_max,
             bodies: Arc::clone(&settings.bodies),
         })))
+    }
+
+    /// How full it is.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        let Inner { calls, idle, slots, .. } = &*self.0;
+        Occupancy {
+            slots: *slots,
+            calls: slots.saturating_sub(calls.available_permits()),
+            waiting: slots.saturating_sub(idle.available_permits()),
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -165,7 +190,7 @@ impl Sandbox {
     pub(crate) fn enter(&self) -> Result<Slot<'_>, Failure> {
         let permit = Arc::clone(&self.0.calls)
             .try_acquire_owned()
-            .map_err(|_| Failure::new(Cause::Overload, "all slots of the sandbox are taken"))?;
+            .map_err(|_| Failure::limit(Limit::Sandboxes, "all slots of the sandbox are taken"))?;
         Ok(Slot { _permit: permit, _running: self.0.ticker.run() })
     }
 

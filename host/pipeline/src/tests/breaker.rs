@@ -192,7 +192,7 @@ fn a_trial_whose_sender_hangs_up_decides_nothing_and_the_next_message_tries() {
                 let policy = Arc::clone(&policy);
                 async move {
                     sleep(2 * SECOND).await;
-                    wasmilter_message::policy::Policy::decide(&*policy, message, deadline).await
+                    wasmilter_message::policy::Policy::decide(&*policy, message, deadline).await.outcome
                 }
             })
         };

@@ -20,10 +20,15 @@ use wasmilter_message::{
     failure::Failure,
     headers::Field,
     judge::{BoxFuture, Hook, Needs},
+    limit::{Limit, LimitSet},
     message::{JudgedMessage, ParsedMessage, ReceivedMessage, Transaction},
-    policy::{PluginInfo, Policy},
+    policy::{Called, PluginInfo, Policy, Used},
     turn,
 };
+
+/// What every call of a fake says that it used.
+const USED: Used =
+    Used { cpu: Duration::from_millis(3), memory: 3 << 20, refused: LimitSet::NONE.with(Limit::DnsQueries) };
 
 pub(super) type Decided = Result<Decision, Failure>;
 type Act = dyn Fn(Arc<ParsedMessage>, Deadline) -> BoxFuture<'static, Decided> + Send + Sync;
@@ -90,22 +95,17 @@ impl Policy for Fake {
         self.needs
     }
 
-    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Decided> {
+    fn decide(&self, message: Arc<ParsedMessage>, deadline: Deadline) -> BoxFuture<'_, Called<Decision>> {
         Box::pin(async move {
             let _inside = self.enter();
-            (self.act)(message, deadline).await
+            Called { outcome: (self.act)(message, deadline).await, used: USED }
         })
     }
 
-    fn hook(
-        &self,
-        hook: Hook,
-        so_far: Arc<ParsedMessage>,
-        _: Deadline,
-    ) -> BoxFuture<'_, Result<HookDecision, Failure>> {
+    fn hook(&self, hook: Hook, so_far: Arc<ParsedMessage>, _: Deadline) -> BoxFuture<'_, Called<HookDecision>> {
         Box::pin(async move {
             let _inside = self.enter();
-            (self.at_hook)(hook, so_far).await
+            Called { outcome: (self.at_hook)(hook, so_far).await, used: USED }
         })
     }
 }

@@ -11,4 +11,5 @@ mod order;
 mod outcomes;
 mod replaced;
 mod turns;
+mod usage;
 mod workers;

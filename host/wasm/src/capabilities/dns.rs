@@ -6,6 +6,7 @@ use dns::DnsError;
 use std::sync::Arc;
 use wasmilter_message::{
     dns::{self as outside, Dns},
+    limit::Limit,
     turn,
 };
 
@@ -58,6 +59,7 @@ impl Call {
         let limit = self.stage.limits.dns_queries;
         self.usage.dns_queries = self.usage.dns_queries.saturating_add(1);
         if self.usage.dns_queries > limit {
+            self.refuse(Limit::DnsQueries);
             return Ok(Err(DnsError::Limit(format!("{limit} questions"))));
         }
         if name.len() > NAME {

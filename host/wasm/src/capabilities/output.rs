@@ -7,6 +7,7 @@ use crate::{
     failure::Stop,
 };
 use bytes::Bytes;
+use wasmilter_message::limit::Limit;
 
 /// Blobs in one call. Each may be an open file.
 const BLOBS: usize = 64;
@@ -15,7 +16,7 @@ impl output::Host for Call {
     fn create(&mut self) -> wasmtime::Result<u32> {
         self.charge()?;
         if self.blobs.len() >= BLOBS {
-            return Err(Stop::Limit { what: "blobs", limit: BLOBS as u64 }.into());
+            return Err(Stop::Limit { limit: Limit::Blobs, most: BLOBS as u64 }.into());
         }
         let id = u32::try_from(self.blobs.len())?;
         self.blobs.push(Blob::Writing(self.stage.bodies.start()));
@@ -56,7 +57,7 @@ impl Call {
         let limit = self.stage.limits.output_bytes;
         self.usage.output_bytes = self.usage.output_bytes.saturating_add(bytes.len() as u64);
         if self.usage.output_bytes > limit {
-            return Err(Stop::Limit { what: "bytes of output", limit }.into());
+            return Err(Stop::Limit { limit: Limit::OutputBytes, most: limit }.into());
         }
         match self.blobs.get_mut(usize::try_from(blob)?) {
             Some(Blob::Writing(writer)) => {

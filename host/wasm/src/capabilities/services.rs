@@ -3,7 +3,7 @@
 
 use crate::{bindings::wasmilter::policy::services, call::Call, capabilities::READ_AT_ONCE};
 use services::ServiceError;
-use wasmilter_message::{service, turn::outside};
+use wasmilter_message::{limit::Limit, service, turn::outside};
 
 impl services::Host for Call {
     async fn open(&mut self, service: String) -> wasmtime::Result<Result<u32, ServiceError>> {
@@ -13,6 +13,7 @@ impl services::Host for Call {
         }
         let limit = self.stage.limits.open_streams;
         if self.streams.len() >= limit {
+            self.refuse(Limit::OpenStreams);
             return Ok(Err(ServiceError::Limit(format!("{limit} open streams"))));
         }
         let services = std::sync::Arc::clone(&self.stage.outside.services);
@@ -70,6 +71,7 @@ impl Call {
         let limit = self.stage.limits.service_bytes;
         self.usage.service_bytes = self.usage.service_bytes.saturating_add(bytes as u64);
         if self.usage.service_bytes > limit {
+            self.refuse(Limit::ServiceBytes);
             return Err(ServiceError::Limit(format!("{limit} bytes to and from services")));
         }
         Ok(())

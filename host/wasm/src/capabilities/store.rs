@@ -8,7 +8,7 @@ use crate::{
 };
 use std::sync::Arc;
 use store::StoreError;
-use wasmilter_message::{store as outside, turn};
+use wasmilter_message::{limit::Limit, store as outside, turn};
 
 /// Longest key in bytes.
 const KEY: usize = 512;
@@ -40,6 +40,7 @@ impl store::Host for Call {
             Err(error) => return Ok(Err(error)),
         };
         if value.len() > VALUE {
+            self.refuse(Limit::StoreSizes);
             return Ok(Err(StoreError::Limit(format!("a value of {} bytes, at most {VALUE}", value.len()))));
         }
         Ok(turn::outside(mine.store.set(&mine.space, &key, &value, seconds, self.deadline)).await.map_err(told))
@@ -73,12 +74,15 @@ impl Call {
         let limit = self.stage.limits.store_calls;
         self.usage.store_calls = self.usage.store_calls.saturating_add(1);
         if self.usage.store_calls > limit {
+            self.refuse(Limit::StoreCalls);
             return Ok(Err(StoreError::Limit(format!("{limit} calls of the store"))));
         }
         if key.len() > KEY {
+            self.refuse(Limit::StoreSizes);
             return Ok(Err(StoreError::Limit(format!("a key of {} bytes, at most {KEY}", key.len()))));
         }
         if let Some(seconds) = seconds.filter(|seconds| !(1..=SECONDS).contains(seconds)) {
+            self.refuse(Limit::StoreSizes);
             return Ok(Err(StoreError::Limit(format!("a lifetime of {seconds} seconds, 1 to {SECONDS}"))));
         }
         Ok(Ok(Mine { store: Arc::clone(&self.stage.outside.store), space: space.clone() }))

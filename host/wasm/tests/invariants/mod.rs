@@ -88,7 +88,7 @@ fn settings() -> StageSettings {
 fn ask(plugin: &Plugin, body: Vec<u8>) -> Result<Decision, Failure> {
     let message = ParsedMessage::new(ReceivedMessage { body: body.into(), ..ReceivedMessage::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(plugin.decide(Arc::new(message), Deadline::after(Duration::from_secs(5))))
+    runtime.block_on(plugin.decide(Arc::new(message), Deadline::after(Duration::from_secs(5)))).outcome
 }
 
 /// Loads what `bytes` make of a good component, or the bytes themselves; true when it was a plugin that answered.

@@ -37,6 +37,11 @@ async fn becomes_with(name: &str, config: Value, limits: Limits, expected: Optio
         let outcome = bad_beside_good(&plugin, Duration::from_secs(10)).await;
         let cause = outcome.as_ref().err().map(|failure| failure.cause);
         assert_eq!(cause, expected, "{name} {config} {isolation:?}: {outcome:?}");
+        // Whoever hits a limit is told which.
+        let limit = outcome.err().and_then(|failure| failure.limit);
+        if let Some(Cause::Limit | Cause::Cpu | Cause::Memory | Cause::Timeout) = expected {
+            assert_eq!(limit.map(wasmilter_message::limit::Limit::cause), expected, "{name} {config}");
+        }
     }
 }
 

@@ -20,4 +20,5 @@ mod refusals;
 mod runtime;
 mod services;
 mod support;
+mod usage;
 mod versions;

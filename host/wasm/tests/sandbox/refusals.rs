@@ -114,7 +114,10 @@ async fn hooks_answer_and_are_bounded() {
     let plugin = plugin(&sandbox, "hooks", &config);
     let needs = plugin.needs();
     assert!(needs.connect && needs.helo && needs.mail && needs.rcpt && needs.message && !needs.body);
-    let ask = |hook, limit| plugin.hook(hook, message("x"), Deadline::after(Duration::from_millis(limit)));
+    let plugin = &plugin;
+    let ask = |hook, limit| async move {
+        plugin.hook(hook, message("x"), Deadline::after(Duration::from_millis(limit))).await.outcome
+    };
     let connect = ask(Hook::Connect, 5000).await.unwrap();
     assert_eq!(connect.verdict, HookVerdict::Next);
     assert_eq!(connect.facts[0].name, "connect");

@@ -35,7 +35,7 @@ fn plugin(sandbox: &Sandbox, limits: Limits, isolation: Isolation) -> Plugin {
 }
 
 async fn ask(plugin: &Plugin, hook: Hook, limit: Duration) -> Result<HookDecision, Failure> {
-    plugin.hook(hook, message("good"), wasmilter_message::deadline::Deadline::after(limit)).await
+    plugin.hook(hook, message("good"), wasmilter_message::deadline::Deadline::after(limit)).await.outcome
 }
 
 const PLENTY: Duration = Duration::from_secs(20);
@@ -93,7 +93,7 @@ async fn decoding_a_big_part_stalls_nobody_on_the_thread() {
     let judged = Arc::clone(&big);
     let judging = tokio::spawn(async move {
         let start = Instant::now();
-        let decision = plugin.decide(judged, wasmilter_message::deadline::Deadline::after(PLENTY)).await;
+        let decision = plugin.decide(judged, wasmilter_message::deadline::Deadline::after(PLENTY)).await.outcome;
         (decision, start.elapsed())
     });
     // One thread: the test's runtime. How long it worked before it came back to this task, at most:

@@ -89,7 +89,7 @@ pub(crate) fn parsed(text: &str) -> Arc<ParsedMessage> {
 
 /// Has a plugin judge a message, with plenty of time.
 pub(crate) async fn decide(plugin: &Plugin, message: Arc<ParsedMessage>) -> Result<Decision, Failure> {
-    plugin.decide(message, Deadline::after(Duration::from_secs(20))).await
+    plugin.decide(message, Deadline::after(Duration::from_secs(20))).await.outcome
 }
 
 /// The same with that much time; and how long it took.
@@ -99,7 +99,7 @@ pub(crate) async fn decide_within(
     limit: Duration,
 ) -> (Result<Decision, Failure>, Duration) {
     let start = Instant::now();
-    let decision = plugin.decide(message, Deadline::after(limit)).await;
+    let decision = plugin.decide(message, Deadline::after(limit)).await.outcome;
     (decision, start.elapsed())
 }
 

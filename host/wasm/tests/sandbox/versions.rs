@@ -105,7 +105,7 @@ async fn what_was_built_for_1_0_runs_in_this_host() {
     assert_eq!(plugin.started_from(), StartedFrom::Snapshot);
     assert_eq!(decide(&plugin, message("x")).await.unwrap().verdict, Verdict::Next);
     for hook in [Hook::Connect, Hook::Helo, Hook::Mail, Hook::Rcpt(Mailbox::new("<a@example.org>"))] {
-        let decision = plugin.hook(hook, message("x"), Deadline::after(Duration::from_secs(20))).await.unwrap();
+        let decision = plugin.hook(hook, message("x"), Deadline::after(Duration::from_secs(20))).await.outcome.unwrap();
         assert_eq!(decision.verdict, HookVerdict::Next);
     }
 }
