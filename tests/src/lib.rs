@@ -18,6 +18,7 @@ pub mod letter;
 pub mod mta;
 pub mod ports;
 pub mod postfix;
+pub mod prometheus;
 pub mod registry;
 pub mod rspamd;
 pub mod scratch;

@@ -10,6 +10,7 @@ mod output;
 mod plugin;
 mod reload;
 mod serve;
+mod top;
 mod trial;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,7 @@ Examples:
   wasmilter try --config wasmilter.toml message.eml    what would happen to this message, and why
   wasmilter serve --config wasmilter.toml              take mail
   wasmilter reload --config wasmilter.toml             have the daemon read its configuration again
+  wasmilter top                                        what the daemon is doing, stage by stage
   wasmilter plugin new subject-filter --lang python    begin a plugin in one of seven languages
   wasmilter plugin inspect plugin.wasm                 what a plugin is and what it can reach
 
@@ -44,6 +46,7 @@ directory with bundled plugins), WASMILTER_TOOLS (a directory with tools that bu
 enum Command {
     Serve(serve::Serve),
     Reload(reload::Reload),
+    Top(top::Top),
     Check(check::Check),
     Try(trial::Try),
     Plugin(plugin::Plugin),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Top(top) => top.run(),
         Command::Check(check) => check.run(),
         Command::Try(trial) => trial.run(),
         Command::Plugin(plugin) => plugin.run(),

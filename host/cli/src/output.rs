@@ -11,10 +11,19 @@ use std::{
 /// # Errors
 /// When it can not be written. That nobody reads it to the end (`| head`) is none.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    print_whole(text).map(|_| ())
+}
+
+/// The same; false when nobody reads any more.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_whole(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
