@@ -77,7 +77,7 @@ fn measure(plugin: &Plugin) -> f64 {
     let start = thread_time();
     runtime.block_on(async {
         for _ in 0..CALLS {
-            plugin.decide(message(), Deadline::after(Duration::from_secs(20))).await.unwrap();
+            plugin.decide(message(), Deadline::after(Duration::from_secs(20))).await.outcome.unwrap();
         }
     });
     (thread_time() - start).as_secs_f64() * 1e6 / f64::from(CALLS)
