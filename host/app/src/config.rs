@@ -238,6 +238,8 @@ pub struct Stage {
     /// `signed_by`: name of the key in `[keys]` by which the plugin must be signed: a file by `FILE.minisig` beside it, one from a
     /// registry by the signature that was pushed with it.
     pub signed_by: Option<Located<String>>,
+    /// `group`: stages one after the other with the same group are asked at once, on the same message. Default none.
+    pub group: Option<Located<String>>,
     /// `when`: the stage runs only if this condition holds.
     pub when: Option<Located<String>>,
     /// `unless`: the stage runs only if this condition does not hold; with both, `when` is looked at first.
@@ -602,6 +604,7 @@ impl Stage {
             text.parse::<Digest>().map_err(|_| format!("must be sha256: and 64 hexadecimal digits, is {text:?}"))
         });
         let signed_by = table.text("signed_by");
+        let group = Self::read_group(&mut table, before);
         let (when, unless) = (table.text("when"), table.text("unless"));
         let timeout = table.duration("timeout", Duration::from_millis(1)..secs(3_600), secs(10));
         let memory = table.size("memory", 1 << 16..1 << 32, 64_000_000);
@@ -632,6 +635,7 @@ impl Stage {
             plugin,
             digest,
             signed_by,
+            group,
             when,
             unless,
             timeout,
@@ -668,6 +672,21 @@ impl Stage {
                 String::new()
             }
         }
+    }
+
+    /// A group in two places would be two groups that look like one.
+    fn read_group(table: &mut Reader<'_>, before: &[Self]) -> Option<Located<String>> {
+        let group = table.text("group")?;
+        let is_of = |stage: &&Self| stage.group.as_ref().is_some_and(|other| other.value == group.value);
+        if !is_name(&group.value) {
+            table.wrong(&group.at, NAME_RULE, None);
+        } else if let Some(other) = before.iter().rfind(is_of)
+            && !before.last().as_ref().is_some_and(is_of)
+        {
+            let message = format!("the stages of a group stand one after the other, {} is not the one before", other.at.key);
+            table.wrong(&group.at, message, Some("move it there, or give it a group of another name".to_owned()));
+        }
+        Some(group)
     }
 
     fn read_grants(table: &mut Reader<'_>, services: &[String]) -> (Grants, Spot) {

@@ -341,6 +341,7 @@ fn assemble(
         name: Arc::from(configured.name.as_str()),
         plugin: Arc::from(configured.plugin.as_ref().map_or("", |plugin| plugin.value.as_str())),
         policy,
+        group: configured.group.as_ref().map(|group| Arc::from(group.value.as_str())),
         when,
         unless,
         timeout: configured.timeout,

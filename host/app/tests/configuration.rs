@@ -51,6 +51,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!((config.limits.in_flight, config.limits.message_size), (256, 100_000_000));
     assert_eq!(config.limits.message_deadline.as_secs(), 60);
     assert_eq!((config.limits.body_in_memory, config.limits.bodies_in_memory), (8_000_000, 64_000_000));
+    assert_eq!(config.limits.queue_time.as_millis(), 80);
     let stage = &config.stages[0];
     assert_eq!((stage.timeout.as_secs(), stage.limits.memory, stage.concurrency), (10, 64_000_000, 16));
     assert_eq!(stage.limits, wasmilter_wasm::Limits { memory: 64_000_000, ..wasmilter_wasm::Limits::default() });
@@ -72,6 +73,8 @@ fn every_key_arrives() {
     assert_eq!(listen, ["unix:/run/wasmilter/milter.sock", "inet:127.0.0.1:8891", "inet:127.0.0.1:8892"]);
     assert_eq!(config.limits.message_deadline.as_secs(), 90);
     assert_eq!((config.limits.body_in_memory, config.limits.workers), (1 << 20, 4));
+    assert_eq!(config.limits.queue_time.as_millis(), 200);
+    assert_eq!(config.stages[0].group.as_ref().map(|group| group.value.as_str()), Some("scan"));
     assert_eq!(config.services["clamd"].address.to_string(), "unix:/run/clamav/clamd.ctl");
     assert_eq!((config.services["clamd"].connections, config.services["rspamd"].connections), (8, 16));
     assert_eq!(config.plugins.directory.unwrap(), Path::new("/etc/w/plugins"));

@@ -61,6 +61,9 @@ fn write_hook(asked: &HookOutcome, f: &mut Formatter<'_>) -> fmt::Result {
 
 fn write_stage(stage: &StageTrace, f: &mut Formatter<'_>) -> fmt::Result {
     write!(f, "stage {} (plugin {})", stage.name, stage.plugin)?;
+    if let Some(group) = &stage.group {
+        write!(f, ", group {group}")?;
+    }
     match stage.ran {
         true => writeln!(f, ", {:.3} ms", stage.took.as_secs_f64() * 1e3)?,
         false => writeln!(f, ", did not run")?,
@@ -71,6 +74,9 @@ fn write_stage(stage: &StageTrace, f: &mut Formatter<'_>) -> fmt::Result {
             Ok(value) => writeln!(f, "  {word:<9} {} is {value}", condition.source)?,
             Err(error) => writeln!(f, "  {word:<9} {} has no value: {error}", condition.source)?,
         }
+    }
+    if stage.dropped {
+        writeln!(f, "  dropped   a stage before it in the group ended the run: nothing of this counts")?;
     }
     if let Some(failure) = &stage.failure {
         writeln!(f, "  failure   {failure}")?;

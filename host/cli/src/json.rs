@@ -36,7 +36,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> Value {
 fn stage(stage: &StageTrace) -> Value {
     let facts: Map<String, Value> =
         stage.facts.iter().map(|fact| (format!("{}.{}", stage.name, fact.name), json!(fact.value))).collect();
-    json!({
+    let mut shown = json!({
         "name": &*stage.name,
         "plugin": &*stage.plugin,
         "condition": stage.condition.as_ref().map(condition),
@@ -47,7 +47,12 @@ fn stage(stage: &StageTrace) -> Value {
         "facts": facts,
         "failure": stage.failure,
         "microseconds": microseconds(stage.took),
-    })
+    });
+    if let (Some(group), Some(shown)) = (&stage.group, shown.as_object_mut()) {
+        shown.insert("group".to_owned(), json!(&**group));
+        shown.insert("dropped".to_owned(), json!(stage.dropped));
+    }
+    shown
 }
 
 fn condition(condition: &ConditionTrace) -> Value {

@@ -71,11 +71,32 @@ pub struct EditGrants {
 }
 
 impl EditGrants {
+    /// What either may change.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            headers: self.headers || other.headers,
+            text: self.text || other.text,
+            attachments: self.attachments || other.attachments,
+            raw: self.raw || other.raw,
+            recipients: self.recipients || other.recipients,
+            set_client: self.set_client || other.set_client,
+        }
+    }
+
     /// Whether any of the content may be changed.
     #[must_use]
     pub fn content(self) -> bool {
         self.text || self.attachments || self.raw
     }
+}
+
+/// Checks all edits and applies none.
+///
+/// # Errors
+/// [`ApplyError::Refused`].
+pub fn check(message: &ParsedMessage, edits: &[Edit], grants: EditGrants) -> Result<(), ApplyError> {
+    check::all(message, edits, grants)
 }
 
 /// Checks all edits, then applies all.

@@ -26,15 +26,19 @@ pub struct StageTrace {
     pub name: Arc<str>,
     /// The plugin as configured: a bundled name or a path.
     pub plugin: Arc<str>,
+    /// The group of stages that it was asked together with.
+    pub group: Option<Arc<str>>,
     /// Its condition, when it has one.
     pub condition: Option<ConditionTrace>,
     /// Whether the plugin was called.
     pub ran: bool,
     /// Whether what it said was only recorded (`mode = "shadow"`).
     pub shadow: bool,
+    /// Whether what it said, or was about to say, did not count because a stage before it in its group ended the run.
+    pub dropped: bool,
     /// What the stage said, or, after a failure, what `on_failure` made of it. None when it did not run.
     pub verdict: Option<Verdict>,
-    /// Its edits; applied unless `shadow`, or the verdict made them pointless.
+    /// Its edits; applied unless `shadow` or `dropped`, or the verdict made them pointless.
     pub edits: Vec<Edit>,
     /// Its facts.
     pub facts: Vec<Fact>,

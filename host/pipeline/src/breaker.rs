@@ -174,11 +174,11 @@ impl Admitted<'_> {
         self.had_its_time = given >= limit.min(FAIR);
     }
 
-    /// Says how the call ended.
-    pub(crate) fn settle<T>(mut self, outcome: &Result<T, Failure>) {
-        let health = match outcome {
-            Ok(_) => Health::Works,
-            Err(failure) => health(failure.cause, self.had_its_time),
+    /// Says how the call ended: well, or with this failure.
+    pub(crate) fn settle(mut self, failure: Option<&Failure>) {
+        let health = match failure {
+            None => Health::Works,
+            Some(failure) => health(failure.cause, self.had_its_time),
         };
         self.settled = true;
         self.breaker.settle(self.epoch, &health);

@@ -15,6 +15,16 @@ pub(crate) fn within(deadline: Deadline, limit: Duration) -> Deadline {
     deadline.min(after(limit))
 }
 
+/// The part of what is left until `deadline` that belongs to who may take `own`, when others may take `later` after it: all of it if there
+/// is enough for all, otherwise in proportion.
+pub(crate) fn share(deadline: Deadline, own: Duration, later: Duration) -> Deadline {
+    let (left, all) = (left(deadline), own.saturating_add(later));
+    if later.is_zero() || all <= left {
+        return deadline;
+    }
+    after(left.mul_f64(own.as_secs_f64() / all.as_secs_f64()))
+}
+
 /// The deadline for timers.
 pub(crate) fn instant(deadline: Deadline) -> Instant {
     Instant::from_std(deadline.instant())

@@ -3,20 +3,21 @@
 use crate::{
     breaker::Admitted,
     clock, combine,
+    lane::Lane,
+    merge::{Merge, Together, Unmade},
     metrics::{Counted, DoorMetrics},
     pipeline::Shared,
-    route::Lane,
     stage::{Ask, Decide, Mode},
+    step::Step,
     turns::{Ticket, Turns},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     sync::{AcquireError, SemaphorePermit, watch},
     time::{Instant, timeout_at},
 };
 use wasmilter_message::{
-    apply::{ApplyError, apply},
     deadline::Deadline,
     decision::{Decision, Edit, HookVerdict, Verdict},
     facts::Fact,
@@ -71,6 +72,23 @@ struct Run {
     message: Arc<ParsedMessage>,
     trace: Trace,
 }
+
+/// What a stage said, before it counts.
+struct Said<'a> {
+    /// Without what only counting it can tell.
+    trace: StageTrace,
+    answer: Answer<'a>,
+}
+
+enum Answer<'a> {
+    NotAsked,
+    /// A decision whose edits are not checked yet; the breaker is to hear how they were.
+    Decided(Decision, Admitted<'a>),
+    Failed(Failure),
+}
+
+/// One more part of the message computes, until this is dropped.
+struct Part(Arc<dyn Turn>);
 
 /// All stages together at one hook: the MTA waits for a reply, Sendmail for 10 s, and a door gives up on the pipeline
 /// after 5 s. Earlier than that a stage that is too slow gets what its `on_failure` says.
@@ -169,40 +187,152 @@ impl Gate {
         self.shared.permits.available_permits() < self.shared.limits.in_flight / 2
     }
 
-    /// Each stage in turn, until one ends the run.
+    /// Each step in turn, until one ends the run.
     async fn through_stages(&self, run: &mut Run, deadline: Deadline) -> Result<Verdict, Failure> {
-        for lane in &self.shared.lanes {
-            match self.at_stage(lane, run, deadline).await? {
-                Verdict::Next => {}
-                verdict => return Ok(verdict),
+        let mut steps = self.shared.steps.as_slice();
+        while let [step, later @ ..] = steps {
+            // What is left of the deadline is for those to come as well.
+            let deadline = clock::share(deadline, step.time(), later.iter().map(Step::time).sum());
+            let verdict = match step.lanes() {
+                [lane] => self.at_stage(lane, run, deadline).await?,
+                lanes => self.at_group(lanes, run, deadline).await?,
+            };
+            if verdict != Verdict::Next {
+                return Ok(verdict);
             }
+            steps = later;
         }
         Ok(Verdict::Accept)
     }
 
     /// One stage: condition → plugin → decision checked → edits applied → facts published. An error is the host's.
     async fn at_stage(&self, lane: &Lane, run: &mut Run, deadline: Deadline) -> Result<Verdict, Failure> {
+        let message = Arc::clone(&run.message);
+        let said = self.ask_stage(lane, self.worker, &message, deadline).await;
+        self.obey(lane, said, run, &mut Merge::new(message)).await
+    }
+
+    /// The stages of a group, all at once on the message as it is now. The outcome is what they would have given one after the
+    /// other, but that none sees what the others changed or published: what they say counts in their order, whichever
+    /// answers first, until one ends the run. What later ones say, or would have said, is then dropped.
+    async fn at_group(&self, lanes: &[Arc<Lane>], run: &mut Run, deadline: Deadline) -> Result<Verdict, Failure> {
+        let message = Arc::clone(&run.message);
+        let members = (0..).zip(lanes).map(|(place, lane)| self.ask_member(place, lane, &message, deadline));
+        let mut under_way: FuturesUnordered<_> = members.collect();
+        let mut heard: Vec<Option<Said<'_>>> = lanes.iter().map(|_| None).collect();
+        let mut merge = Merge::new(Arc::clone(&message));
+        let mut outcome = Ok(Verdict::Next);
+        let mut next = 0;
+        while let (Some(lane), Some(answer)) = (lanes.get(next), heard.get_mut(next)) {
+            if let Some(said) = answer.take() {
+                next = next.saturating_add(1);
+                outcome = self.obey(lane, said, run, &mut merge).await;
+                if !matches!(outcome, Ok(Verdict::Next)) {
+                    break;
+                }
+            } else if let Some((place, said)) = turn::outside(under_way.next()).await
+                && let Some(answer) = heard.get_mut(place)
+            {
+                *answer = Some(said);
+            }
+        }
+        drop(under_way);
+        let unheard = lanes.iter().zip(heard).skip(next);
+        run.trace.stages.extend(unheard.map(|(lane, said)| dropped(lane, said, &message)));
+        outcome
+    }
+
+    /// A stage of a group; on a worker that has nothing to do, if there is one and the stage usually takes long enough for that
+    /// to help.
+    async fn ask_member<'a>(
+        &self,
+        place: usize,
+        lane: &'a Lane,
+        message: &Arc<ParsedMessage>,
+        deadline: Deadline,
+    ) -> (usize, Said<'a>) {
+        let elsewhere = (place > 0 && lane.computes_long()).then(|| self.shared.idle_worker(self.worker)).flatten();
+        let said = if let Some((worker, turn)) = elsewhere {
+            turn::within(Some(turn), self.ask_stage(lane, worker, message, deadline)).await
+        } else {
+            // A message computes in as many places as stages of it do.
+            let _part = turn::at_hand().map(Part::begin);
+            self.ask_stage(lane, self.worker, message, deadline).await
+        };
+        (place, said)
+    }
+
+    /// Has a stage say what it wants with the message, if it is to be asked.
+    async fn ask_stage<'a>(
+        &self,
+        lane: &'a Lane,
+        worker: usize,
+        message: &Arc<ParsedMessage>,
+        deadline: Deadline,
+    ) -> Said<'a> {
         let started = Instant::now();
         let mut trace = stage_trace(lane);
-        let wanted = if lane.needs.message { wanted(lane, &run.message, &mut trace) } else { Ok(false) };
-        let outcome = match wanted {
-            Ok(false) => {
+        let wanted = if lane.needs.message { wanted(lane, message, &mut trace) } else { Ok(false) };
+        let answer = match wanted {
+            Ok(false) => Answer::NotAsked,
+            Ok(true) => {
+                trace.ran = true;
+                match lane.breaker.admit() {
+                    Ok(admitted) => self.call(lane, worker, message, deadline, admitted, &mut trace).await,
+                    Err(paused) => Answer::Failed(paused),
+                }
+            }
+            Err(failure) => Answer::Failed(failure),
+        };
+        trace.took = started.elapsed();
+        Said { trace, answer }
+    }
+
+    async fn call<'a>(
+        &self,
+        lane: &'a Lane,
+        worker: usize,
+        message: &Arc<ParsedMessage>,
+        deadline: Deadline,
+        mut admitted: Admitted<'a>,
+        trace: &mut StageTrace,
+    ) -> Answer<'a> {
+        let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, turn: turn::at_hand(), slot };
+        let decided = lane.call(worker, deadline, self.is_crowded(), &mut admitted, trace, decide).await;
+        let checked = decided.and_then(|decision: Decision| match combine::check(&decision) {
+            Ok(()) => Ok(decision),
+            Err(failure) => {
+                trace.edits = decision.edits;
+                Err(failure)
+            }
+        });
+        match checked {
+            Ok(decision) => Answer::Decided(decision, admitted),
+            Err(failure) => {
+                admitted.settle(Some(&failure));
+                Answer::Failed(failure)
+            }
+        }
+    }
+
+    /// Does what a stage said. An error is the host's.
+    async fn obey(&self, lane: &Lane, said: Said<'_>, run: &mut Run, merge: &mut Merge) -> Result<Verdict, Failure> {
+        let started = Instant::now();
+        let Said { mut trace, answer } = said;
+        let outcome = match answer {
+            Answer::NotAsked => {
                 if lane.needs.message {
                     lane.metrics.skipped.inc();
                 }
                 run.trace.stages.push(trace);
                 return Ok(Verdict::Next);
             }
-            Ok(true) => {
-                trace.ran = true;
-                match lane.breaker.admit() {
-                    Ok(admitted) => self.decide(lane, &run.message, deadline, admitted, &mut trace).await,
-                    Err(paused) => Err(paused),
-                }
+            Answer::Decided(decision, admitted) => {
+                self.make(lane, &run.message, decision, admitted, merge, &mut trace).await
             }
-            Err(failure) => Err(failure),
+            Answer::Failed(failure) => Err(failure),
         };
-        trace.took = started.elapsed();
+        trace.took = trace.took.saturating_add(started.elapsed());
         lane.metrics.called(&trace);
         let verdict = match outcome {
             Ok((verdict, message)) => {
@@ -230,80 +360,70 @@ impl Gate {
         if shadow { Ok(Verdict::Next) } else { verdict }
     }
 
-    /// What the stage says, and the message as it leaves it. The breaker hears how it went.
-    async fn decide(
+    /// Makes the edits of a decision, together with those of the stages before it in its group. Gives the verdict, and the message as
+    /// the stage leaves it. The breaker hears how it went.
+    async fn make(
         &self,
         lane: &Lane,
         message: &Arc<ParsedMessage>,
-        deadline: Deadline,
-        mut admitted: Admitted<'_>,
+        decision: Decision,
+        admitted: Admitted<'_>,
+        merge: &mut Merge,
         trace: &mut StageTrace,
     ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
-        let outcome = self.call_and_apply(lane, message, deadline, &mut admitted, trace).await;
-        admitted.settle(&outcome);
-        outcome
-    }
-
-    async fn call_and_apply(
-        &self,
-        lane: &Lane,
-        message: &Arc<ParsedMessage>,
-        deadline: Deadline,
-        admitted: &mut Admitted<'_>,
-        trace: &mut StageTrace,
-    ) -> Result<(Verdict, Arc<ParsedMessage>), Failure> {
-        let decide = |deadline, slot| Decide { message: Arc::clone(message), deadline, turn: turn::at_hand(), slot };
-        let decision: Decision = lane.call(self.worker, deadline, self.is_crowded(), admitted, trace, decide).await?;
-        let checked = combine::check(&decision);
         let Decision { verdict, edits, facts } = decision;
-        let (edits, applied) = match checked {
-            Ok(()) => self.apply(lane, message, edits).await,
-            Err(failure) => (edits, Err(failure)),
+        let grants = lane.stage.grants;
+        let made = if edits.is_empty() {
+            Ok(Arc::clone(message))
+        } else {
+            let (edits, made) = self.apply(merge.with(edits, grants)).await;
+            trace.edits = edits;
+            made.map(|made| with_facts_of(made, message, &merge.seen))
         };
-        trace.edits = edits;
-        let applied = match applied {
+        let made = match made {
+            Ok(made) => {
+                if lane.stage.group.is_some() && !trace.shadow {
+                    merge.keep(&trace.edits, grants);
+                }
+                made
+            }
             // Nobody will see the changed message.
-            Err(failure) if failure.cause == Cause::Store && combine::drops_edits(&verdict) => Arc::clone(message),
-            applied => applied?,
+            Err(unmade) if unmade.failure.cause == Cause::Store && combine::drops_edits(&verdict) => {
+                Arc::clone(message)
+            }
+            Err(unmade) => {
+                admitted.settle((!unmade.conflict).then_some(&unmade.failure));
+                return Err(unmade.failure);
+            }
         };
+        admitted.settle(None);
         // Of a refused decision the trace shows the edits, as one of them is why; nothing of it is published.
         trace.facts = facts;
-        Ok((verdict, published(applied, lane, &trace.facts)))
+        Ok((verdict, published(made, lane, &trace.facts)))
     }
 
-    /// Applies all edits or none. Gives the edits back for the trace.
-    async fn apply(
-        &self,
-        lane: &Lane,
-        message: &Arc<ParsedMessage>,
-        edits: Vec<Edit>,
-    ) -> (Vec<Edit>, Result<Arc<ParsedMessage>, Failure>) {
-        if edits.is_empty() {
-            return (edits, Ok(Arc::clone(message)));
-        }
-        let new: usize = edits.iter().map(Edit::content_len).fold(0, usize::saturating_add);
-        let (from, grants, store) = (Arc::clone(message), lane.stage.grants, Arc::clone(&self.shared.store));
+    /// Makes all edits or none. Gives those of the stage back for the trace.
+    async fn apply(&self, together: Together) -> (Vec<Edit>, Result<Arc<ParsedMessage>, Unmade>) {
+        let large = together.bytes() > BLOCKING;
+        let store = Arc::clone(&self.shared.store);
         let work = move || {
-            let applied = apply(&from, &edits, grants, &*store);
-            (edits, applied)
+            let made = together.make(&*store);
+            (together.into_edits(), made)
         };
-        let (edits, applied) = if message.body.len() > BLOCKING || new > BLOCKING {
-            match tokio::task::spawn_blocking(work).await {
-                Ok(done) => done,
-                Err(lost) => match lost.try_into_panic() {
-                    // On to the one place that turns panics into an answer.
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => return (Vec::new(), Err(Failure::new(Cause::Store, "the host is shutting down"))),
-                },
-            }
-        } else {
-            work()
-        };
-        let applied = applied.map(Arc::new).map_err(|error| match error {
-            ApplyError::Refused { .. } => Failure::new(Cause::Refused, error.to_string()),
-            ApplyError::Store(_) => Failure::new(Cause::Store, error.to_string()),
-        });
-        (edits, applied)
+        if !large {
+            return work();
+        }
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(lost) => match lost.try_into_panic() {
+                // On to the one place that turns panics into an answer.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => {
+                    let failure = Failure::new(Cause::Store, "the host is shutting down");
+                    (Vec::new(), Err(Unmade { failure, conflict: false }))
+                }
+            },
+        }
     }
 
     /// The life of an envelope hook: the same, with less to look at and less to say.
@@ -332,11 +452,16 @@ impl Gate {
         message: &mut Arc<ParsedMessage>,
         deadline: Deadline,
     ) -> Result<HookVerdict, Failure> {
-        for lane in self.shared.lanes.iter().filter(|lane| asked(lane.needs, hook)) {
+        let lanes: Vec<&Lane> = self.shared.lanes().filter(|lane| asked(lane.needs, hook)).collect();
+        let mut lanes = lanes.as_slice();
+        while let [lane, later @ ..] = lanes {
+            let deadline =
+                clock::share(deadline, lane.stage.timeout, later.iter().map(|lane| lane.stage.timeout).sum());
             match self.asked_stage(lane, hook, message, deadline).await? {
                 HookVerdict::Next => {}
                 verdict => return Ok(verdict),
             }
+            lanes = later;
         }
         Ok(HookVerdict::Next)
     }
@@ -364,7 +489,7 @@ impl Gate {
                     let crowded = self.is_crowded();
                     let decided = lane.call(self.worker, deadline, crowded, &mut admitted, &mut trace, ask).await;
                     let decided = decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision));
-                    admitted.settle(&decided);
+                    admitted.settle(decided.as_ref().err());
                     decided
                 }
                 Err(paused) => Err(paused),
@@ -421,6 +546,19 @@ impl Gate {
             host_failure = run.trace.host.as_ref().map(tracing::field::display),
             "message judged"
         );
+    }
+}
+
+impl Part {
+    fn begin(turn: Arc<dyn Turn>) -> Self {
+        turn.resume();
+        Self(turn)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.pause();
     }
 }
 
@@ -481,8 +619,10 @@ fn stage_trace(lane: &Lane) -> StageTrace {
     StageTrace {
         name: Arc::clone(&lane.stage.name),
         plugin: Arc::clone(&lane.stage.plugin),
+        group: lane.stage.group.clone(),
         condition: None,
         ran: false,
+        dropped: false,
         shadow: lane.stage.mode == Mode::Shadow,
         verdict: None,
         edits: Vec::new(),
@@ -492,6 +632,39 @@ fn stage_trace(lane: &Lane) -> StageTrace {
         waited: Duration::ZERO,
         used: Used::default(),
     }
+}
+
+/// The trace of a stage of a group whose decision does not count, because one before it ended the run. None: it had not decided yet.
+fn dropped(lane: &Lane, said: Option<Said<'_>>, message: &ParsedMessage) -> StageTrace {
+    let Some(Said { mut trace, answer }) = said else {
+        let mut trace = stage_trace(lane);
+        // It was asked, or else it would have said so at once.
+        trace.ran = matches!(wanted(lane, message, &mut trace), Ok(true));
+        trace.dropped = trace.ran;
+        return trace;
+    };
+    match answer {
+        Answer::NotAsked => return trace,
+        Answer::Decided(Decision { verdict, edits, facts }, admitted) => {
+            admitted.settle(None);
+            (trace.verdict, trace.edits, trace.facts) = (Some(verdict), edits, facts);
+        }
+        Answer::Failed(failure) => trace.failure = Some(failure),
+    }
+    trace.dropped = true;
+    trace
+}
+
+/// What was made of the message as a group saw it, with what stages of the group have published since.
+fn with_facts_of(
+    mut made: Arc<ParsedMessage>,
+    message: &Arc<ParsedMessage>,
+    seen: &Arc<ParsedMessage>,
+) -> Arc<ParsedMessage> {
+    if !Arc::ptr_eq(message, seen) {
+        Arc::make_mut(&mut made).facts = message.facts.clone();
+    }
+    made
 }
 
 /// The message with the stage's facts.

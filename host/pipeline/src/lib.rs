@@ -2,7 +2,8 @@
 //!
 //! Start with [`gate`]: one function there tells the life of a message. A [`stage`] is an actor that runs one
 //! [`Policy`](wasmilter_message::policy::Policy); `turns` keeps messages from
-//! slowing each other down; `route` is what all workers share of a stage; `supervise` brings
+//! slowing each other down; `step` is what is asked at once, a stage or a
+//! group, and `merge` what a group changes; `lane` is what all workers share of a stage; `supervise` brings
 //! dead actors back; `breaker` spares messages a plugin that fails again and again; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
 //! wanted at all.
 //!
@@ -21,10 +22,12 @@ mod clock;
 mod combine;
 pub mod condition;
 pub mod gate;
+mod lane;
+mod merge;
 pub mod metrics;
 mod pipeline;
-mod route;
 pub mod stage;
+mod step;
 mod supervise;
 mod turns;
 

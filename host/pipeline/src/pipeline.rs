@@ -2,9 +2,10 @@
 
 use crate::{
     gate::{Gate, Limits},
+    lane::{Lane, Place},
     metrics::Metrics,
-    route::{Lane, Place},
     stage::Stage,
+    step::Step,
     supervise::supervise,
     turns::Turns,
 };
@@ -17,6 +18,7 @@ use tokio::{
 use wasmilter_message::{
     body::BodyStore,
     judge::{Judge, Needs},
+    turn::Turn,
 };
 
 /// A running pipeline. Ends when [`Pipeline::stop`] is called, or when it and all judges that it gave are dropped.
@@ -30,7 +32,8 @@ pub struct Pipeline {
 
 /// What gates share.
 pub(crate) struct Shared {
-    pub(crate) lanes: Vec<Arc<Lane>>,
+    /// The stages in order.
+    pub(crate) steps: Vec<Step>,
     pub(crate) limits: Limits,
     pub(crate) store: Arc<dyn BodyStore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -112,7 +115,7 @@ impl Pipeline {
         }
         let shared = Shared {
             needs: needs(&lanes),
-            lanes,
+            steps: Step::of(&lanes),
             permits: Arc::new(Semaphore::new(most(&limits))),
             room,
             turns,
@@ -163,12 +166,24 @@ impl Pipeline {
 
     /// The lanes, to inject faults.
     #[cfg(test)]
-    pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
-        &self.shared.lanes
+    pub(crate) fn lanes(&self) -> Vec<&Lane> {
+        self.shared.lanes().collect()
     }
 }
 
 impl Shared {
+    /// All stages in order.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.steps.iter().flat_map(Step::lanes).map(Arc::as_ref)
+    }
+
+    /// A worker other than `busy` on which nothing computes now, and a turn there.
+    pub(crate) fn idle_worker(&self, busy: usize) -> Option<(usize, Arc<dyn Turn>)> {
+        let busy = busy.checked_rem(self.turns.len())?;
+        let others = self.turns.iter().enumerate().filter(|(other, _)| *other != busy);
+        others.into_iter().find_map(|(other, turns)| Some((other, turns.take_now()? as Arc<dyn Turn>)))
+    }
+
     /// The turns of `worker`, modulo their number.
     pub(crate) fn turns(&self, worker: usize) -> Arc<Turns> {
         let own = worker.checked_rem(self.turns.len()).unwrap_or(0);

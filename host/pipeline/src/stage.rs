@@ -13,7 +13,7 @@
 //! The slot of the stage's concurrency limit travels with the call and is freed when the call ends, not when the sender
 //! stops waiting.
 
-use crate::{breaker::BreakerSettings, clock, condition::Condition, route::Slot};
+use crate::{breaker::BreakerSettings, clock, condition::Condition, lane::Slot};
 use actix::{
     Actor, Context, Handler, Message,
     dev::{MessageResponse, OneshotSender},
@@ -43,6 +43,8 @@ pub struct Stage {
     pub plugin: Arc<str>,
     /// The plugin.
     pub policy: Arc<dyn Policy>,
+    /// The group that it belongs to: neighbours of one group are asked at once.
+    pub group: Option<Arc<str>>,
     /// The stage runs only when this is true.
     pub when: Option<Condition>,
     /// The stage runs only when this is false.

@@ -2,7 +2,7 @@
 //! ours: every actor has a supervisor on its arbiter, which sees the actor's end however it comes.
 
 use crate::{
-    route::{Lane, Place},
+    lane::{Lane, Place},
     stage::StageActor,
 };
 use actix::Actor;

@@ -190,6 +190,7 @@ pub(super) fn stage(name: &str, policy: &Arc<Fake>) -> Stage {
         name: name.into(),
         plugin: "fake".into(),
         policy: Arc::clone(policy) as Arc<dyn Policy>,
+        group: None,
         when: None,
         unless: None,
         timeout: Duration::from_secs(20),

@@ -4,6 +4,7 @@
 mod breaker;
 mod fake;
 mod faults;
+mod groups;
 mod hooks;
 mod limits;
 mod names;

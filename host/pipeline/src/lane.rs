@@ -7,7 +7,13 @@ use crate::{
     stage::{Stage, StageActor},
 };
 use actix::{Addr, Handler, Message, dev::ToEnvelope};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, timeout_at},
@@ -29,6 +35,8 @@ pub(crate) struct Lane {
     pub(crate) metrics: StageMetrics,
     pub(crate) breaker: Breaker,
     slots: Arc<Semaphore>,
+    /// How long a call usually computes, in microseconds: an average in which the last calls count most.
+    usual: AtomicU64,
     /// One per worker.
     actors: Vec<watch::Sender<Place>>,
 }
@@ -49,6 +57,11 @@ pub(crate) struct Slot {
     _counted: Counted,
 }
 
+/// A call that usually computes longer, in microseconds, is worth being taken to another thread, which costs some ten.
+const LONG: u64 = 500;
+/// The part that one call has in the average.
+const WEIGHT: u64 = 8;
+
 /// An actor that keeps its deadlines answers earlier than this after them. If it does not, its worker is stuck.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -58,6 +71,7 @@ impl Lane {
             metrics: metrics.stage(&stage.name),
             breaker: Breaker::new(Arc::clone(&stage.name), stage.breaker, metrics.breaker(&stage.name)),
             needs: stage.policy.needs(),
+            usual: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(stage.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             actors: (0..workers).map(|_| watch::Sender::new(Place::Starting)).collect(),
             stage,
@@ -98,12 +112,25 @@ impl Lane {
         };
         match timeout_at(clock::instant(deadline) + GRACE, request).await {
             Ok(Ok(Called { outcome, used })) => {
+                self.computed(used.cpu);
                 trace.used = used;
                 outcome
             }
             Ok(Err(_)) => Err(died()),
             Err(_) => Err(Failure::new(Cause::Timeout, "the stage's worker did not answer")),
         }
+    }
+
+    fn computed(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let usual = self.usual.load(Ordering::Relaxed);
+        let others = usual.saturating_sub(usual / WEIGHT);
+        self.usual.store(others.saturating_add(time / WEIGHT), Ordering::Relaxed);
+    }
+
+    /// Whether a call usually computes long enough to be worth a worker of its own.
+    pub(crate) fn computes_long(&self) -> bool {
+        self.usual.load(Ordering::Relaxed) > LONG
     }
 
     async fn slot(&self, deadline: Deadline, crowded: bool) -> Result<Slot, Failure> {
