@@ -128,7 +128,7 @@ impl App {
         let Parts { prepared, bodies, .. } = &self.parts;
         let metrics = Arc::clone(&self.process.pipeline_metrics);
         let bodies = Arc::clone(&bodies.part);
-        Pipeline::start(prepared.stages.clone(), self.parts.pipeline_limits(), bodies, metrics, workers)
+        Pipeline::start(prepared.plan(), self.parts.pipeline_limits(), bodies, metrics, workers)
     }
 }
 

@@ -22,12 +22,13 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use toml::de::DeTable;
 use wasmilter_message::grants::Grants;
 use wasmilter_milter::Address;
-use wasmilter_pipeline::{BreakerSettings, Mode, OnFailure};
+use wasmilter_pipeline::{BreakerSettings, Local, Mode, OnFailure};
 use wasmilter_registry::{Digest, PublicKey};
 use wasmilter_services::ServiceAddress;
 use wasmilter_wasm::{Isolation, Limits as StageLimits};
@@ -67,6 +68,23 @@ pub struct Config {
     pub log: Log,
     /// `[[stage]]`, in order.
     pub stages: Vec<Stage>,
+    /// `[local]`: what is inside, for the `direction` of conditions. None: not said.
+    pub local: Option<Arc<Local>>,
+    /// `[[route]]`, in order. Without one every message takes all stages.
+    pub routes: Vec<Route>,
+}
+
+/// `[[route]]`: the stages that some messages take.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Where it was written.
+    pub at: Spot,
+    /// `name`: unique; in the trace and the log. Required.
+    pub name: String,
+    /// `when`: the messages that take it. Required but for the last, which takes all that no other took.
+    pub when: Option<Located<String>>,
+    /// `stages`: names of its stages, in order; none: the message is accepted as it is. Required.
+    pub stages: Vec<Located<String>>,
 }
 
 /// `[milter]`.
@@ -305,10 +323,13 @@ impl Config {
             spool: Spool::read(root.table("spool"), source),
             log: Log::read(root.table("log")),
             stages: read_stages(&mut root, &named),
+            local: read_local(root.table("local")),
+            routes: root.tables("route").into_iter().map(Route::read).collect(),
             source: source.clone(),
             limits,
         };
         root.finish();
+        config.routes_hold(&problems);
         config.one_address_each(&problems);
         let problems = problems.into_inner();
         let problems = if syntax.is_empty() { problems } else { of_syntax(source, &syntax) };
@@ -324,6 +345,63 @@ impl Config {
         if admin.listen.value.port() != 0 && self.milter.listen.iter().any(|milter| same(&milter.value)) {
             let message = format!("{} is where mail servers connect", admin.listen.value);
             problems.borrow_mut().add(&admin.listen.at, message, Some("give it a port of its own".to_owned()));
+        }
+    }
+
+    /// What routes have to be besides well written: each message takes exactly one, of stages that there are.
+    fn routes_hold(&self, problems: &RefCell<Diagnostics>) {
+        let mut problems = problems.borrow_mut();
+        for (place, route) in self.routes.iter().enumerate() {
+            let is_last = place.saturating_add(1) == self.routes.len();
+            if self.routes.iter().take(place).any(|other| other.name == route.name) {
+                problems.add(&route.at, format!("another route has the name {:?}", route.name), None);
+            }
+            match (&route.when, is_last) {
+                (Some(when), true) => {
+                    let help = "add a [[route]] without `when`; with stages = [] it accepts them as they are";
+                    problems.add(
+                        &when.at,
+                        "the last route must take all messages that no other took",
+                        Some(help.to_owned()),
+                    );
+                }
+                (None, false) => {
+                    let help = "only the last route has no `when`".to_owned();
+                    problems.add(
+                        &route.at,
+                        "takes all messages, so that no route after it is ever reached",
+                        Some(help),
+                    );
+                }
+                _ => {}
+            }
+            self.stages_of_route_hold(route, &mut problems);
+        }
+    }
+
+    fn stages_of_route_hold(&self, route: &Route, problems: &mut Diagnostics) {
+        let known: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let group = |name: &str| {
+            let stage = self.stages.iter().find(|stage| stage.name == name)?;
+            stage.group.as_ref().map(|group| group.value.as_str())
+        };
+        for (place, stage) in route.stages.iter().enumerate() {
+            let before = || route.stages.iter().take(place);
+            if !known.contains(&stage.value.as_str()) {
+                let help = nearest(&stage.value, &known).map(|near| format!("did you mean {near:?}?"));
+                problems.add(&stage.at, format!("there is no stage {:?}", stage.value), help);
+            } else if before().any(|other| other.value == stage.value) {
+                problems.add(&stage.at, format!("the stage {:?} is listed twice", stage.value), None);
+            } else if let Some(own) = group(&stage.value)
+                && before().any(|other| group(&other.value) == Some(own))
+                && before().last().is_some_and(|other| group(&other.value) != Some(own))
+            {
+                problems.add(
+                    &stage.at,
+                    format!("the stages of the group {own:?} must stand one after the other"),
+                    None,
+                );
+            }
         }
     }
 
@@ -592,6 +670,43 @@ fn read_stages(root: &mut Reader<'_>, services: &[String]) -> Vec<Stage> {
     stages
 }
 
+fn read_local(mut table: Reader<'_>) -> Option<Arc<Local>> {
+    let mut local = Local::default();
+    let written = table.written();
+    let mut add = |name: &'static str, add: fn(&mut Local, &str) -> Result<(), String>| {
+        for text in table.texts(name, false).unwrap_or_default() {
+            if let Err(message) = add(&mut local, &text.value) {
+                table.wrong(&text.at, message, None);
+            }
+        }
+    };
+    add("domains", Local::add_domain);
+    add("networks", Local::add_network);
+    table.finish();
+    written.then(|| Arc::new(local))
+}
+
+impl Route {
+    fn read(mut table: Reader<'_>) -> Self {
+        let at = table.at().clone();
+        let name = table.text("name");
+        match &name {
+            Some(name) if !is_name(&name.value) => table.wrong(&name.at, NAME_RULE, None),
+            None if table.written() && !table.has("name") => {
+                table.missing("name", "give the route a name of its own, for the trace and the log");
+            }
+            _ => {}
+        }
+        let when = table.text("when");
+        let stages = table.texts("stages", false);
+        if table.written() && !table.has("stages") {
+            table.missing("stages", "list the names of its stages, or [] for none");
+        }
+        table.finish();
+        Self { at, name: name.map_or_else(String::new, |name| name.value), when, stages: stages.unwrap_or_default() }
+    }
+}
+
 impl Stage {
     fn read(mut table: Reader<'_>, before: &[Self], services: &[String]) -> Self {
         let at = table.at().clone();
@@ -683,7 +798,8 @@ impl Stage {
         } else if let Some(other) = before.iter().rfind(is_of)
             && !before.last().as_ref().is_some_and(is_of)
         {
-            let message = format!("the stages of a group stand one after the other, {} is not the one before", other.at.key);
+            let message =
+                format!("the stages of a group stand one after the other, {} is not the one before", other.at.key);
             table.wrong(&group.at, message, Some("move it there, or give it a group of another name".to_owned()));
         }
         Some(group)

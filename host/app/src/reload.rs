@@ -197,7 +197,7 @@ impl Reloading {
         self.names.send_replace(both);
         let pipeline = Pipeline::start_beside(
             &self.current.pipeline,
-            parts.prepared.stages.clone(),
+            parts.prepared.plan(),
             parts.pipeline_limits(),
             Arc::clone(&parts.bodies.part),
             Arc::clone(&self.process.pipeline_metrics),

@@ -14,7 +14,7 @@ use crate::{
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use wasmilter_message::{grants::Grants, policy::Policy};
-use wasmilter_pipeline::{Condition, Mode, Stage};
+use wasmilter_pipeline::{Condition, Local, Mode, Plan, Route, Stage};
 use wasmilter_registry::Digest;
 use wasmilter_wasm::{
     Component, Isolation, Limits, Outside, Plugin, PrepareError, Sandbox, StageSettings, StartedFrom,
@@ -52,6 +52,7 @@ pub struct StageSummary {
 #[derive(Default)]
 pub(crate) struct Prepared {
     pub(crate) stages: Vec<Stage>,
+    pub(crate) routes: Vec<Route>,
     pub(crate) summaries: Vec<StageSummary>,
     /// What is worth a look.
     pub(crate) warnings: Vec<Warning>,
@@ -94,7 +95,7 @@ pub(crate) struct Ground<'a> {
 pub(crate) fn prepare(config: &Config, ground: &Ground<'_>, mistakes: &mut Diagnostics) -> Prepared {
     let mut prepared = Prepared::default();
     for configured in &config.stages {
-        let conditions = compile_conditions(configured, mistakes);
+        let conditions = compile_conditions(configured, config.local.as_ref(), mistakes);
         let expanded = expand(&configured.config, &config.source, mistakes);
         prepared
             .files
@@ -122,7 +123,30 @@ pub(crate) fn prepare(config: &Config, ground: &Ground<'_>, mistakes: &mut Diagn
             prepared.summaries.push(summary);
         }
     }
+    prepare_routes(config, &mut prepared, mistakes);
     prepared
+}
+
+impl Prepared {
+    /// What a pipeline is made of.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan { stages: self.stages.clone(), routes: self.routes.clone() }
+    }
+}
+
+fn prepare_routes(config: &Config, prepared: &mut Prepared, mistakes: &mut Diagnostics) {
+    for route in &config.routes {
+        let Some(when) = compile(route.when.as_ref(), config.local.as_ref(), mistakes) else { continue };
+        let stages = route.stages.iter().map(|stage| Arc::from(stage.value.as_str())).collect();
+        prepared.routes.push(Route { name: Arc::from(route.name.as_str()), when, stages });
+    }
+    let is_taken = |name: &str| config.routes.iter().flat_map(|route| &route.stages).any(|stage| stage.value == name);
+    let idle = config.stages.iter().filter(|stage| !config.routes.is_empty() && !is_taken(&stage.name));
+    prepared.warnings.extend(idle.map(|stage| Warning {
+        at: stage.at.clone(),
+        message: format!("the stage {} is in no route: it never runs", stage.name),
+        help: None,
+    }));
 }
 
 /// The plugin of a recipe: that of the configuration before this one, or a new one. None when it has mistakes, which are told.
@@ -194,20 +218,28 @@ fn hold_against_schema(
 /// None when one of them is wrong.
 fn compile_conditions(
     configured: &Configured,
+    local: Option<&Arc<Local>>,
     mistakes: &mut Diagnostics,
 ) -> Option<(Option<Condition>, Option<Condition>)> {
-    let mut compile = |source: &Option<Located<String>>| match source {
-        None => Some(None),
-        Some(source) => match Condition::compile(&source.value) {
-            Ok(condition) => Some(Some(condition)),
-            Err(error) => {
-                mistakes.add_inside(source, error.offset, error.message, None);
-                None
-            }
-        },
-    };
-    let (when, unless) = (compile(&configured.when), compile(&configured.unless));
+    let when = compile(configured.when.as_ref(), local, mistakes);
+    let unless = compile(configured.unless.as_ref(), local, mistakes);
     Some((when?, unless?))
+}
+
+/// The condition, if one is written; None when it is wrong.
+fn compile(
+    source: Option<&Located<String>>,
+    local: Option<&Arc<Local>>,
+    mistakes: &mut Diagnostics,
+) -> Option<Option<Condition>> {
+    let Some(source) = source else { return Some(None) };
+    match Condition::compile(&source.value, local) {
+        Ok(condition) => Some(Some(condition)),
+        Err(error) => {
+            mistakes.add_inside(source, error.offset, error.message, None);
+            None
+        }
+    }
 }
 
 /// The stage's plugin, compiled once however many stages use it.

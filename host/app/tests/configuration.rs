@@ -74,6 +74,9 @@ fn every_key_arrives() {
     assert_eq!(config.limits.message_deadline.as_secs(), 90);
     assert_eq!((config.limits.body_in_memory, config.limits.workers), (1 << 20, 4));
     assert_eq!(config.limits.queue_time.as_millis(), 200);
+    let routes: Vec<_> =
+        config.routes.iter().map(|route| (route.name.as_str(), route.when.is_some(), route.stages.len())).collect();
+    assert_eq!((routes, config.local.is_some()), (vec![("inbound", true, 1), ("rest", false, 0)], true));
     assert_eq!(config.stages[0].group.as_ref().map(|group| group.value.as_str()), Some("scan"));
     assert_eq!(config.services["clamd"].address.to_string(), "unix:/run/clamav/clamd.ctl");
     assert_eq!((config.services["clamd"].connections, config.services["rspamd"].connections), (8, 16));

@@ -20,6 +20,9 @@ impl Display for Explanation<'_> {
             write_hook(hook, f)?;
         }
         if let Some(judged) = &outcome.judged {
+            if let Some(route) = &judged.trace.route {
+                writeln!(f, "route {route}\n")?;
+            }
             for stage in &judged.trace.stages {
                 write_stage(stage, f)?;
             }

@@ -13,7 +13,7 @@ use wasmilter_message::{
 pub(crate) fn outcome(outcome: &Outcome) -> Value {
     let trace = outcome.judged.as_ref().map(|judged| &judged.trace);
     let stages: Vec<Value> = trace.iter().flat_map(|trace| &trace.stages).map(stage).collect();
-    json!({
+    let mut shown = json!({
         "verdict": outcome.verdict,
         "reply": outcome.reply,
         "stages": stages,
@@ -30,7 +30,11 @@ pub(crate) fn outcome(outcome: &Outcome) -> Value {
         })).collect::<Vec<_>>(),
         "failure": trace.and_then(|trace| trace.host.as_ref()),
         "microseconds": trace.map_or(0, |trace| microseconds(trace.took)),
-    })
+    });
+    if let (Some(route), Some(shown)) = (trace.and_then(|trace| trace.route.as_deref()), shown.as_object_mut()) {
+        shown.insert("route".to_owned(), json!(route));
+    }
+    shown
 }
 
 fn stage(stage: &StageTrace) -> Value {

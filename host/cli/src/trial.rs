@@ -40,7 +40,7 @@ Examples:
 With --json prints one object: `verdict` (accept, reject, tempfail, discard, quarantine), `reply` (what the SMTP client is told), \
 `stages` (array of `name`, `plugin`, `condition`, `ran`, `shadow`, `verdict`, `edits`, `facts`, `failure`, `microseconds`; of those in a group \
 also `group` and `dropped`), \
-`modifications` (what the mail server is asked to change), `hooks`, `failure`, `microseconds`.
+`modifications` (what the mail server is asked to change), `hooks`, `failure`, `microseconds`, and `route` where routes are configured.
 
 Exit codes: 0 there is a verdict, whichever; 1 the configuration has mistakes, or a file can not be read or written; 2 the command line \
 was wrong.")]

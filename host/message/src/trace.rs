@@ -11,7 +11,9 @@ use std::{sync::Arc, time::Duration};
 /// The trace of one message.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
-    /// One per configured stage that was reached, in order.
+    /// Name of the route that the message took; None where none is configured.
+    pub route: Option<Arc<str>>,
+    /// One per stage of the route that was reached, in order.
     pub stages: Vec<StageTrace>,
     /// From the gate to the verdict.
     pub took: Duration,

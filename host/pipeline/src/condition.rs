@@ -7,9 +7,11 @@
 
 mod check;
 mod evaluate;
+mod local;
 mod network;
 mod node;
 
+pub use local::{Direction, Local};
 use node::Node;
 use std::{fmt, sync::Arc};
 use wasmilter_message::{judge::Needs, message::ParsedMessage};
@@ -38,12 +40,12 @@ impl Condition {
     /// Longest source, in bytes.
     pub const MAX_SOURCE: usize = 4096;
 
-    /// Parses and type-checks a condition.
+    /// Parses and type-checks a condition. Without knowing what is `local` there is no `direction`.
     ///
     /// # Errors
     /// The first thing that is wrong: syntax, an unknown name, types that do not fit, something too large.
-    pub fn compile(source: &str) -> Result<Self, ConditionError> {
-        let (root, needs) = check::check(source)?;
+    pub fn compile(source: &str, local: Option<&Arc<Local>>) -> Result<Self, ConditionError> {
+        let (root, needs) = check::check(source, local)?;
         Ok(Self(Arc::new(Compiled { source: source.into(), root, needs })))
     }
 

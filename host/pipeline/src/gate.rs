@@ -189,7 +189,9 @@ impl Gate {
 
     /// Each step in turn, until one ends the run.
     async fn through_stages(&self, run: &mut Run, deadline: Deadline) -> Result<Verdict, Failure> {
-        let mut steps = self.shared.steps.as_slice();
+        let route = self.shared.routes.of(&run.message)?;
+        run.trace.route.clone_from(&route.name);
+        let mut steps = route.steps.as_slice();
         while let [step, later @ ..] = steps {
             // What is left of the deadline is for those to come as well.
             let deadline = clock::share(deadline, step.time(), later.iter().map(Step::time).sum());
@@ -452,7 +454,17 @@ impl Gate {
         message: &mut Arc<ParsedMessage>,
         deadline: Deadline,
     ) -> Result<HookVerdict, Failure> {
-        let lanes: Vec<&Lane> = self.shared.lanes().filter(|lane| asked(lane.needs, hook)).collect();
+        let routes = &self.shared.routes;
+        let route = match hook {
+            // The one that it is about is not among the recipients yet.
+            Hook::Rcpt(recipient) if routes.differ() => {
+                let mut with = ParsedMessage::clone(message);
+                with.envelope.recipients.push(recipient.clone());
+                routes.of(&with)?
+            }
+            _ => routes.of(message)?,
+        };
+        let lanes: Vec<&Lane> = route.lanes().filter(|lane| asked(lane.needs, hook)).collect();
         let mut lanes = lanes.as_slice();
         while let [lane, later @ ..] = lanes {
             let deadline =
@@ -542,6 +554,7 @@ impl Gate {
             verdict = verdict.name(),
             size = run.received.size(),
             microseconds = run.trace.took.as_micros(),
+            route = run.trace.route.as_deref(),
             stages = stages_line(&run.trace),
             host_failure = run.trace.host.as_ref().map(tracing::field::display),
             "message judged"

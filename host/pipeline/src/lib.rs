@@ -2,7 +2,7 @@
 //!
 //! Start with [`gate`]: one function there tells the life of a message. A [`stage`] is an actor that runs one
 //! [`Policy`](wasmilter_message::policy::Policy); `turns` keeps messages from
-//! slowing each other down; `step` is what is asked at once, a stage or a
+//! slowing each other down; `route` says which stages a message takes, `step` what is asked at once, a stage or a
 //! group, and `merge` what a group changes; `lane` is what all workers share of a stage; `supervise` brings
 //! dead actors back; `breaker` spares messages a plugin that fails again and again; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
 //! wanted at all.
@@ -26,16 +26,18 @@ mod lane;
 mod merge;
 pub mod metrics;
 mod pipeline;
+mod route;
 pub mod stage;
 mod step;
 mod supervise;
 mod turns;
 
 pub use breaker::BreakerSettings;
-pub use condition::{Condition, ConditionError};
+pub use condition::{Condition, ConditionError, Local};
 pub use gate::Limits;
 pub use metrics::Metrics;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Plan};
+pub use route::Route;
 pub use stage::{Mode, OnFailure, Stage};
 
 #[cfg(test)]

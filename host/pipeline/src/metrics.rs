@@ -58,7 +58,7 @@ const HOOKS: [&str; 4] = ["connect", "helo", "mail", "rcpt"];
 /// Values of the label `verdict` for hooks.
 const HOOK_VERDICTS: [&str; 3] = ["next", "reject", "tempfail"];
 /// Values of the label `cause` of the host's own failures.
-const HOST_CAUSES: [Cause; 4] = [Cause::Overload, Cause::Deadline, Cause::Store, Cause::Died];
+const HOST_CAUSES: [Cause; 5] = [Cause::Overload, Cause::Deadline, Cause::Store, Cause::Died, Cause::Condition];
 /// From a tenth of a millisecond (a plugin that looks at one header) to a minute (a virus scanner in trouble).
 const SECONDS: [f64; 16] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];

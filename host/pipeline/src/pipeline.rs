@@ -1,11 +1,12 @@
 //! A running pipeline: its actors, from start to stop.
 
 use crate::{
+    condition::Condition,
     gate::{Gate, Limits},
     lane::{Lane, Place},
     metrics::Metrics,
+    route::{Route, Routes},
     stage::Stage,
-    step::Step,
     supervise::supervise,
     turns::Turns,
 };
@@ -21,6 +22,21 @@ use wasmilter_message::{
     turn::Turn,
 };
 
+/// What a pipeline is made of.
+#[derive(Default)]
+pub struct Plan {
+    /// All stages; the order of messages that have no route to choose.
+    pub stages: Vec<Stage>,
+    /// In the order in which they are looked at; none: every message takes all stages.
+    pub routes: Vec<Route>,
+}
+
+impl From<Vec<Stage>> for Plan {
+    fn from(stages: Vec<Stage>) -> Self {
+        Self { stages, routes: Vec::new() }
+    }
+}
+
 /// A running pipeline. Ends when [`Pipeline::stop`] is called, or when it and all judges that it gave are dropped.
 pub struct Pipeline {
     shared: Arc<Shared>,
@@ -32,8 +48,9 @@ pub struct Pipeline {
 
 /// What gates share.
 pub(crate) struct Shared {
-    /// The stages in order.
-    pub(crate) steps: Vec<Step>,
+    #[cfg(test)]
+    lanes: Vec<Arc<Lane>>,
+    pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) store: Arc<dyn BodyStore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -56,7 +73,7 @@ impl Pipeline {
     /// must run an actix system (or a tokio `LocalSet`).
     #[must_use]
     pub fn start(
-        stages: Vec<Stage>,
+        plan: impl Into<Plan>,
         limits: Limits,
         store: Arc<dyn BodyStore>,
         metrics: Arc<Metrics>,
@@ -64,7 +81,7 @@ impl Pipeline {
     ) -> Self {
         let room = Arc::new(Semaphore::new(most(&limits)));
         let turns = (0..workers.len().max(1)).map(|_| Turns::new()).collect();
-        Self::start_in((room, turns), stages, limits, store, metrics, workers)
+        Self::start_in((room, turns), plan.into(), limits, store, metrics, workers)
     }
 
     /// The same beside `before`, which this pipeline is going to replace: with the same `in_flight`, both together have no more
@@ -72,7 +89,7 @@ impl Pipeline {
     #[must_use]
     pub fn start_beside(
         before: &Self,
-        stages: Vec<Stage>,
+        plan: impl Into<Plan>,
         limits: Limits,
         store: Arc<dyn BodyStore>,
         metrics: Arc<Metrics>,
@@ -83,12 +100,12 @@ impl Pipeline {
             false => Arc::new(Semaphore::new(most(&limits))),
         };
         let turns = Arc::clone(&before.shared.turns);
-        Self::start_in((room, turns), stages, limits, store, metrics, workers)
+        Self::start_in((room, turns), plan.into(), limits, store, metrics, workers)
     }
 
     fn start_in(
         (room, turns): (Arc<Semaphore>, Arc<[Arc<Turns>]>),
-        stages: Vec<Stage>,
+        Plan { stages, routes }: Plan,
         limits: Limits,
         store: Arc<dyn BodyStore>,
         metrics: Arc<Metrics>,
@@ -96,6 +113,7 @@ impl Pipeline {
     ) -> Self {
         let lane = |stage: Stage| Arc::new(Lane::new(stage, &metrics, workers.len().max(1)));
         let lanes: Vec<_> = stages.into_iter().map(lane).collect();
+        let routes = Routes::lay(routes, &lanes);
         let stop = watch::Sender::new(false);
         let (alive, done) = mpsc::channel(1);
         for lane in &lanes {
@@ -114,8 +132,10 @@ impl Pipeline {
             }
         }
         let shared = Shared {
-            needs: needs(&lanes),
-            steps: Step::of(&lanes),
+            needs: needs(&lanes, &routes),
+            #[cfg(test)]
+            lanes,
+            routes,
             permits: Arc::new(Semaphore::new(most(&limits))),
             room,
             turns,
@@ -166,17 +186,12 @@ impl Pipeline {
 
     /// The lanes, to inject faults.
     #[cfg(test)]
-    pub(crate) fn lanes(&self) -> Vec<&Lane> {
-        self.shared.lanes().collect()
+    pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
+        &self.shared.lanes
     }
 }
 
 impl Shared {
-    /// All stages in order.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = &Lane> {
-        self.steps.iter().flat_map(Step::lanes).map(Arc::as_ref)
-    }
-
     /// A worker other than `busy` on which nothing computes now, and a turn there.
     pub(crate) fn idle_worker(&self, busy: usize) -> Option<(usize, Arc<dyn Turn>)> {
         let busy = busy.checked_rem(self.turns.len())?;
@@ -196,8 +211,8 @@ fn most(limits: &Limits) -> usize {
 }
 
 /// What doors have to ask for.
-fn needs(lanes: &[Arc<Lane>]) -> Needs {
-    let mut all = Needs::default();
+fn needs(lanes: &[Arc<Lane>], routes: &Routes) -> Needs {
+    let mut all = routes.conditions().map(Condition::needs).fold(Needs::default(), Needs::or);
     for lane in lanes {
         all = all.or(lane.needs);
         for condition in [&lane.stage.when, &lane.stage.unless].into_iter().flatten() {

@@ -2,6 +2,7 @@
 
 use super::{
     Condition, ConditionError,
+    local::{Direction, Local},
     network::Network,
     node::{ClientField, Comparison, Comprehension, Function, MailboxField, Node, Operation},
 };
@@ -10,14 +11,15 @@ use cel::{
     common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators},
 };
 use regex::RegexBuilder;
-use std::fmt;
+use std::{fmt, sync::Arc};
 use wasmilter_message::judge::Needs;
 
 /// Checks a condition and says which parts of the message it looks at.
-pub(super) fn check(source: &str) -> Result<(Node, Needs), ConditionError> {
+pub(super) fn check(source: &str, local: Option<&Arc<Local>>) -> Result<(Node, Needs), ConditionError> {
     before_parsing(source)?;
     let program = Program::compile(source).map_err(|errors| syntax(source, &errors))?;
-    let mut checker = Checker { source, places: program.source_info(), needs: Needs::default(), depth: 0, scope: None };
+    let places = program.source_info();
+    let mut checker = Checker { source, local, places, needs: Needs::default(), depth: 0, scope: None };
     let (node, found) = checker.check(program.expression())?;
     if !matches!(found, Type::Bool | Type::Fact) {
         let message = format!("condition must be true or false, is {found}");
@@ -82,6 +84,7 @@ enum Type {
     Text,
     List(Box<Type>),
     Mailbox,
+    Direction,
     /// Value of a fact: known only when the condition is computed.
     Fact,
     /// Elements of an empty list.
@@ -103,6 +106,7 @@ impl fmt::Display for Type {
             Self::Text => "text",
             Self::List(_) => "a list",
             Self::Mailbox => "a mailbox (write .address, .local or .domain)",
+            Self::Direction => "a direction",
             Self::Fact => "a fact",
             Self::Nothing => "nothing",
             Self::Client => "client (write client.FIELD)",
@@ -135,7 +139,7 @@ impl Type {
     }
 }
 
-const ROOTS: &str = "client, envelope, headers, message, facts";
+const ROOTS: &str = "client, envelope, headers, message, facts, direction";
 const CLIENT: &str = "address, port, hostname, helo, authenticated, user, tls, listener";
 const ENVELOPE: &str = "sender, recipients, queue_id";
 const MAILBOX: &str = "address, local, domain";
@@ -145,6 +149,7 @@ const FUNCTIONS: &str = "header(), size(), startsWith(), endsWith(), contains(),
 
 struct Checker<'a> {
     source: &'a str,
+    local: Option<&'a Arc<Local>>,
     places: &'a SourceInfo,
     needs: Needs,
     depth: usize,
@@ -225,6 +230,9 @@ impl Checker<'_> {
                 return Ok((Node::Gathered, scope.gathered.1.clone()));
             }
         }
+        if name == "direction" {
+            return self.direction(expression);
+        }
         // Nodes of their own have only what can be computed; a root alone can not.
         let root = match name {
             "client" => Type::Client,
@@ -235,6 +243,29 @@ impl Checker<'_> {
             _ => return Err(self.error(expression, format!("no such name {name:?}; there are {ROOTS}"))),
         };
         Ok((Node::Bool(false), root))
+    }
+
+    fn direction(&self, expression: &IdedExpr) -> Checked {
+        match self.local {
+            Some(local) => Ok((Node::Direction(Arc::clone(local)), Type::Direction)),
+            None => Err(self
+                .error(expression, "direction needs to know what is inside: write [local] with domains and networks")),
+        }
+    }
+
+    /// What a direction is compared with stands in the source: a wrong name would never be true.
+    fn directions(&self, of: &Type, others: &[&IdedExpr]) -> Result<(), ConditionError> {
+        if *of != Type::Direction {
+            return Ok(());
+        }
+        let known = |text: &str| Direction::ALL.iter().any(|direction| direction.name() == text);
+        for other in others {
+            match &other.expr {
+                Expr::Literal(LiteralValue::String(text)) if known(text.inner()) => {}
+                _ => return Err(self.error(other, "a direction is 'inbound', 'outbound' or 'internal'")),
+            }
+        }
+        Ok(())
     }
 
     fn select(&mut self, expression: &IdedExpr, select: &SelectExpr) -> Checked {
@@ -432,6 +463,12 @@ impl Checker<'_> {
 
     fn within(&mut self, expression: &IdedExpr, element: &IdedExpr, list: &IdedExpr) -> Checked {
         let (element, found) = self.check(element)?;
+        let written: Vec<&IdedExpr> = match &list.expr {
+            Expr::List(list) => list.elements.iter().collect(),
+            _ => vec![list],
+        };
+        self.directions(&found, &written)?;
+        let found = if found == Type::Direction { Type::Text } else { found };
         let (list, of) = self.check(list)?;
         match (&found, of) {
             (Type::Text | Type::Fact, Type::Headers) => self.headers(element, Node::HasHeader, Type::Bool),
@@ -445,9 +482,19 @@ impl Checker<'_> {
     }
 
     fn compare(&mut self, expression: &IdedExpr, name: &str, left: &IdedExpr, right: &IdedExpr) -> Checked {
-        let ((left, a), (right, b)) = (self.check(left)?, self.check(right)?);
+        let written = (left, right);
+        let ((left, mut a), (right, mut b)) = (self.check(left)?, self.check(right)?);
         let kind = comparison(name).unwrap_or(Comparison::Equal);
         let ordering = !matches!(kind, Comparison::Equal | Comparison::NotEqual);
+        if !ordering {
+            self.directions(&a, &[written.1])?;
+            self.directions(&b, &[written.0])?;
+            for of in [&mut a, &mut b] {
+                if *of == Type::Direction {
+                    *of = Type::Text;
+                }
+            }
+        }
         let unordered = |of: &Type| !matches!(of, Type::Number | Type::Text | Type::Fact);
         if !comparable(&a, &b) || ordering && (unordered(&a) || unordered(&b)) {
             return Err(self.error(expression, format!("{a} can not be compared with {b}")));

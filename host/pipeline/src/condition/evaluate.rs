@@ -59,6 +59,10 @@ impl<'m> Evaluation<'m> {
                 Value::List(Rc::new(recipients.iter().map(Value::Mailbox).collect()))
             }
             Node::QueueId => text(self.message.envelope.queue_id.as_deref().unwrap_or_default()),
+            Node::Direction(local) => {
+                self.spend(self.message.envelope.recipients.len())?;
+                text(local.direction(self.message).name())
+            }
             Node::Size => Value::Int(i64::try_from(self.message.size()).unwrap_or(i64::MAX)),
             Node::Mailbox(of, field) => match self.value(of)? {
                 Value::Mailbox(mailbox) => mailbox_field(mailbox, *field),

@@ -1,7 +1,8 @@
 //! A condition after the check: what `evaluate` walks.
 
-use super::network::Network;
+use super::{local::Local, network::Network};
 use regex::Regex;
+use std::sync::Arc;
 
 /// An expression whose names are known and whose types fit.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) enum Node {
     Sender,
     Recipients,
     QueueId,
+    Direction(Arc<Local>),
     Size,
     /// A field of a mailbox.
     Mailbox(Box<Node>, MailboxField),

@@ -13,6 +13,10 @@ use wasmilter_message::{
     message::{ReceivedMessage, Transaction},
 };
 
+fn compile(source: &str) -> Result<Condition, ConditionError> {
+    Condition::compile(source, None)
+}
+
 fn field(name: &'static str, value: &'static str) -> Field {
     Field::new(name.as_bytes(), value.as_bytes())
 }
@@ -95,7 +99,7 @@ fn true_conditions() {
         "[1, 2.5].exists(n, n == 2.5)",
         "false || 1 / 0 == 1 || true",
     ] {
-        let condition = Condition::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let condition = compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
         assert_eq!(condition.evaluate(&message), Ok(true), "{source}");
     }
 }
@@ -127,10 +131,10 @@ fn unset_facts_are_false() {
         "facts.av.name in headers",
         "facts.av.name.inNetwork('0.0.0.0/0')",
     ] {
-        let condition = Condition::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let condition = compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
         assert_eq!(condition.evaluate(&message), Ok(false), "{source}");
     }
-    let condition = Condition::compile("!facts.av.found && !(facts.av.score > 1)").expect("valid");
+    let condition = compile("!facts.av.found && !(facts.av.score > 1)").expect("valid");
     assert_eq!(condition.evaluate(&message), Ok(true));
 }
 
@@ -148,13 +152,13 @@ fn facts_of_another_type_have_no_order() {
         ("envelope.recipients[2].local == ''", "list of 2 elements has none at that index"),
         ("envelope.recipients[-1].local == ''", "list of 2 elements has none at that index"),
     ] {
-        let condition = Condition::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let condition = compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
         let error = condition.evaluate(&message).expect_err(source);
         assert!(error.contains(reason), "{source}: {error}");
     }
     // Equality has an answer all the same.
     for (source, value) in [("facts.spam.name == 7", false), ("facts.spam.name != 7", true)] {
-        assert_eq!(Condition::compile(source).expect(source).evaluate(&message), Ok(value), "{source}");
+        assert_eq!(compile(source).expect(source).evaluate(&message), Ok(value), "{source}");
     }
 }
 
@@ -167,7 +171,7 @@ fn what_is_missing_is_empty() {
         "envelope.sender.address == '' && envelope.sender.domain == '' && envelope.queue_id == ''",
         "size(envelope.recipients) == 0 && envelope.recipients.all(r, false) && size(headers.subject) == 0",
     ] {
-        assert_eq!(Condition::compile(source).expect(source).evaluate(&message), Ok(true), "{source}");
+        assert_eq!(compile(source).expect(source).evaluate(&message), Ok(true), "{source}");
     }
 }
 
@@ -225,7 +229,7 @@ fn mistakes_are_named_with_their_place() {
         ("", "must not be empty", None),
         (" \n", "must not be empty", None),
     ] {
-        let error = Condition::compile(source).expect_err(source);
+        let error = compile(source).expect_err(source);
         assert!(error.message.contains(reason), "{source}: {error}");
         if offset.is_some() {
             assert_eq!(error.offset, offset, "{source}: {error}");
@@ -235,10 +239,10 @@ fn mistakes_are_named_with_their_place() {
 
 #[test]
 fn a_syntax_error_says_where() {
-    let error = Condition::compile("message.size > 1\n&& client.port == == 2").expect_err("two operators");
+    let error = compile("message.size > 1\n&& client.port == == 2").expect_err("two operators");
     assert!(error.message.starts_with("syntax error: "), "{error}");
     assert_eq!(error.offset, Some(35), "{error}");
-    let error = Condition::compile("'\u{fc}' == == 1").expect_err("two operators");
+    let error = compile("'\u{fc}' == == 1").expect_err("two operators");
     assert_eq!(error.offset, Some(8), "{error}");
 }
 
@@ -277,7 +281,7 @@ fn nothing_overflows_the_stack() {
         let start: String = source.chars().take(30).collect();
         let run = move || {
             let started = Instant::now();
-            if let Ok(condition) = Condition::compile(&source) {
+            if let Ok(condition) = compile(&source) {
                 assert!(condition.evaluate(&message()).is_ok());
             }
             started.elapsed()
@@ -286,10 +290,10 @@ fn nothing_overflows_the_stack() {
         let took = thread.join().expect("no panic");
         assert!(took < Duration::from_secs(5), "{start}: {took:?}");
     }
-    assert!(Condition::compile(&repeated("true&&", "true")).is_ok());
-    let error = Condition::compile(&"a".repeat(max + 1)).expect_err("too long");
+    assert!(compile(&repeated("true&&", "true")).is_ok());
+    let error = compile(&"a".repeat(max + 1)).expect_err("too long");
     assert!(error.message.contains("at most 4096 bytes, has 4097"), "{error}");
-    let error = Condition::compile(&format!("1 in [{}1]", "1,".repeat(200))).expect_err("too many");
+    let error = compile(&format!("1 in [{}1]", "1,".repeat(200))).expect_err("too many");
     assert!(error.message.contains("at most 200 elements, has 201"), "{error}");
 }
 
@@ -313,14 +317,14 @@ fn evaluation_is_bounded() {
         "headers['x-many'].exists(v, v in headers['x-many'])",
         "envelope.recipients.exists(r, envelope.recipients.size() == 1)",
     ] {
-        let condition = Condition::compile(source).expect(source);
+        let condition = compile(source).expect(source);
         let started = Instant::now();
         let value = condition.evaluate(&message);
         let took = started.elapsed();
         assert!(took < Duration::from_secs(2), "{source}: {took:?}");
         assert!(value.is_err_and(|error| error.contains("steps")), "{source}");
         // No way round the end of the steps.
-        let condition = Condition::compile(&format!("{source} || true")).expect(source);
+        let condition = compile(&format!("{source} || true")).expect(source);
         assert!(condition.evaluate(&message).is_err(), "{source}");
     }
     // A thousand recipients are no trouble.
@@ -331,7 +335,7 @@ fn evaluation_is_bounded() {
         "envelope.recipients.exists_one(r, r.local == 'user7')",
         "envelope.recipients.map(r, r.domain)[999] == 'host999.example'",
     ] {
-        assert_eq!(Condition::compile(source).expect(source).evaluate(&message), Ok(true), "{source}");
+        assert_eq!(compile(source).expect(source).evaluate(&message), Ok(true), "{source}");
     }
 }
 
@@ -345,7 +349,7 @@ fn needs_only_what_it_looks_at() {
         ("headers.x.size() == 1", true, false),
         ("client.tls && message.size > 1", true, true),
     ] {
-        let needs = Condition::compile(source).expect(source).needs();
+        let needs = compile(source).expect(source).needs();
         assert_eq!(needs, Needs { headers, body, ..Needs::default() }, "{source}");
     }
 }
@@ -357,7 +361,7 @@ fn the_examples_of_the_manual_are_understood() {
     for line in manual.lines() {
         if let Some(source) = line.strip_prefix("when = \"").or_else(|| line.strip_prefix("unless = \"")) {
             let source = source.strip_suffix('"').expect("closed");
-            Condition::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+            compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
             seen += 1;
         }
     }
@@ -367,7 +371,7 @@ fn the_examples_of_the_manual_are_understood() {
         ["client.listener", "envelope.queue_id", "client.helo", "header('name')", "client.user", "client.hostname"]
     {
         assert!(manual.contains(&format!("`{source}`")), "{source}");
-        Condition::compile(&format!("{source} == ''")).unwrap_or_else(|error| panic!("{source}: {error}"));
+        compile(&format!("{source} == ''")).unwrap_or_else(|error| panic!("{source}: {error}"));
     }
 }
 
@@ -392,11 +396,38 @@ fn random_conditions_never_panic() {
         let length = 1 + next(12);
         let source: Vec<_> = (0..length).map(|_| pieces[next(pieces.len())]).collect();
         let source = source.join([" ", ""][next(2)]);
-        if let Ok(condition) = Condition::compile(&source) {
+        if let Ok(condition) = compile(&source) {
             understood += 1;
             // A value or none: both are fine here.
             drop(condition.evaluate(&message));
         }
     }
     assert!(understood > 5, "{understood}");
+}
+
+#[test]
+fn the_direction_is_known_where_the_site_is() {
+    let mut local = Local::default();
+    local.add_domain("example.com").expect("a domain");
+    let local = Arc::new(local);
+    let value =
+        |source: &str| Condition::compile(source, Some(&local)).expect(source).evaluate(&message()).expect(source);
+    assert!(value("direction == 'outbound'"), "the client authenticated, and one recipient is elsewhere");
+    assert!(value("'internal' != direction") && value("direction in ['inbound', 'outbound']"));
+    assert!(!value("direction == 'inbound' || direction in []"));
+    for (source, offset) in [
+        ("direction == 'inbund'", 13),
+        ("direction in ['inbound', 'out']", 25),
+        ("direction == client.helo", 19),
+        ("direction in headers", 13),
+    ] {
+        let error = Condition::compile(source, Some(&local)).expect_err(source);
+        assert_eq!(error.message, "a direction is 'inbound', 'outbound' or 'internal'", "{source}");
+        assert_eq!(error.offset, Some(offset), "{source}");
+    }
+    for source in ["direction", "direction < 'inbound'", "direction.contains('in')", "direction + 'x' == 'y'"] {
+        assert!(Condition::compile(source, Some(&local)).is_err(), "{source}");
+    }
+    let error = compile("direction == 'inbound'").expect_err("nobody said what is local");
+    assert!(error.message.contains("[local]"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Plugins that are not there, and a pipeline around them.
 
-use crate::{BreakerSettings, Condition, Limits, Metrics, Mode, OnFailure, Pipeline, Stage};
+use crate::{BreakerSettings, Condition, Limits, Metrics, Mode, OnFailure, Pipeline, Plan, Stage};
 use prometheus::Registry;
 use std::{
     future::Future,
@@ -203,7 +203,7 @@ pub(super) fn stage(name: &str, policy: &Arc<Fake>) -> Stage {
 }
 
 pub(super) fn condition(source: &str) -> Option<Condition> {
-    Some(Condition::compile(source).expect(source))
+    Some(Condition::compile(source, None).expect(source))
 }
 
 /// A pipeline on the test's own thread.
@@ -213,14 +213,14 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(stages: Vec<Stage>) -> Self {
-        Self::with(stages, Limits::default())
+    pub(super) fn new(plan: impl Into<Plan>) -> Self {
+        Self::with(plan, Limits::default())
     }
 
-    pub(super) fn with(stages: Vec<Stage>, limits: Limits) -> Self {
+    pub(super) fn with(plan: impl Into<Plan>, limits: Limits) -> Self {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).expect("a new registry");
-        Self { pipeline: Pipeline::start(stages, limits, Arc::new(InMemory), metrics, &[]), registry }
+        Self { pipeline: Pipeline::start(plan, limits, Arc::new(InMemory), metrics, &[]), registry }
     }
 
     pub(super) async fn judge(&self) -> JudgedMessage {

@@ -259,7 +259,8 @@ fn a_group_of_independent_stages_gives_what_one_after_the_other_gives() {
                     stage
                 })
             };
-            let (group, sequence) = (Bench::new(stages(true).collect()), Bench::new(stages(false).collect()));
+            let bench = |grouped| Bench::new(stages(grouped).collect::<Vec<_>>());
+            let (group, sequence) = (bench(true), bench(false));
             let (group, sequence) = (group.judge().await, sequence.judge().await);
             let (shown, expected) = [&group, &sequence].map(outcome).into();
             assert_eq!(shown, expected, "round {round}: {says:?}");

@@ -11,6 +11,7 @@ mod names;
 mod order;
 mod outcomes;
 mod replaced;
+mod routes;
 mod turns;
 mod usage;
 mod workers;
