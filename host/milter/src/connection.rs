@@ -3,6 +3,7 @@
 //! A frame is a 32-bit big-endian length `n`, a command byte, and `n - 1` bytes of data. An MTA writes commands that
 //! need no reply back to back, and TCP cuts wherever it likes: frames come whole, in pieces, and many at once.
 
+use crate::stranger::Stranger;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use indymilter::message::{Message, reply::Reply};
 use prometheus::IntCounter;
@@ -20,6 +21,10 @@ const READ_SIZE: usize = 16 * 1024;
 
 /// What is gathered before it is written.
 const WRITE_SIZE: usize = 128 * 1024;
+
+/// How long, and for how many bytes, a peer is read from after the last words to it.
+const SEND_OFF: Duration = Duration::from_secs(1);
+const UNREAD: u64 = 1024 * 1024;
 
 /// Why there is no next frame.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +127,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         std::future::pending().await
+    }
+
+    /// Who speaks, when these are the first bytes of the connection and no frame.
+    pub(crate) fn stranger(&self) -> Option<Stranger> {
+        Stranger::recognise(&self.input)
+    }
+
+    /// Writes something that is no frame, as the last thing. The peer is then read from for a moment: a connection that is
+    /// closed with bytes unread is reset, and the peer might never see what was written.
+    pub(crate) async fn send_off(&mut self, last: &[u8]) -> Result<(), ConnectionError> {
+        self.output.put_slice(last);
+        self.flush().await?;
+        let closed = async {
+            self.stream.shutdown().await?;
+            let mut unread = (&mut self.stream).take(UNREAD);
+            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await.map(drop)
+        };
+        match timeout(SEND_OFF, closed).await {
+            Ok(closed) => Ok(closed?),
+            // It had its time.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Lets go of memory that a large message needed.

@@ -3,8 +3,8 @@
 //! Read [`session`] first: its loop says what happens at each event of the protocol. Around it:
 //! [`address`] and [`listener`] (where the MTA connects), [`mod@serve`] (accepting, shutting down), [`connection`] (frames),
 //! [`event`] (what a frame says), [`negotiate`] (what is asked of the MTA), [`macros`], [`collect`] (the message so far),
-//! [`modification`] (what is different in the judged message), [`mod@smtp_reply`] (what the SMTP client hears) and [`reply`]
-//! (all of that as milter replies).
+//! [`modification`] (what is different in the judged message), [`mod@smtp_reply`] (what the SMTP client hears), [`reply`]
+//! (all of that as milter replies) and [`stranger`] (peers that are no mail servers).
 //!
 //! Invariant: the only crate that knows the milter protocol and the `indymilter` library. It decides nothing about
 //! mail: it knows a [`Judge`](wasmilter_message::judge::Judge) and asks it.
@@ -23,6 +23,7 @@ pub mod serve;
 mod session;
 pub mod settings;
 pub mod smtp_reply;
+mod stranger;
 
 pub use address::{Address, AddressError};
 pub use collect::receive;

@@ -29,6 +29,7 @@ use crate::{
     reply::{self, judgement},
     settings::Settings,
     smtp_reply::hook_reply,
+    stranger::Stranger,
 };
 use futures_util::FutureExt;
 use indymilter::message::reply::Reply as MilterReply;
@@ -87,13 +88,15 @@ pub(crate) enum SessionError {
     NegotiatedTwice,
     #[error("mail server closed the connection while it was waiting for an answer")]
     Gone,
+    #[error("{0}")]
+    Stranger(Stranger),
 }
 
 impl SessionError {
     fn is_protocol_error(&self) -> bool {
         match self {
             Self::Connection(error) => error.is_protocol_error(),
-            Self::Event(_) | Self::TooOld(_) | Self::NotNegotiated | Self::NegotiatedTwice => true,
+            Self::Event(_) | Self::TooOld(_) | Self::NotNegotiated | Self::NegotiatedTwice | Self::Stranger(_) => true,
             Self::Gone => false,
         }
     }
@@ -124,6 +127,10 @@ where
     if let Err(error) = result {
         if error.is_protocol_error() {
             metrics.protocol_errors.inc();
+            // Scrapers come again and again, and are told themselves.
+            if matches!(error, SessionError::Stranger(Stranger::Http)) {
+                return tracing::debug!(session = %session.id, %error, "connection closed");
+            }
             tracing::warn!(session = %session.id, %error, "connection of the mail server closed");
         } else {
             tracing::info!(session = %session.id, %error, "connection of the mail server ended");
@@ -214,7 +221,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn negotiate(&mut self) -> Result<Option<Negotiated>, SessionError> {
         let offer = loop {
-            match self.next_event(None).await? {
+            let event = match self.next_event(None).await {
+                Err(error @ SessionError::Connection(ConnectionError::Length { .. })) => {
+                    return Err(self.send_off(error).await);
+                }
+                event => event?,
+            };
+            match event {
                 Some(Event::Negotiate(offer)) => break offer,
                 None | Some(Event::Quit) => return Ok(None),
                 Some(Event::Macros { .. } | Event::Abort) => {}
@@ -231,6 +244,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         );
         self.connection.send([negotiated.reply()]).await?;
         Ok(Some(negotiated))
+    }
+
+    /// Tells a peer that does not speak the milter protocol at all, where it can be told.
+    async fn send_off(&mut self, error: SessionError) -> SessionError {
+        let Some(stranger) = self.connection.stranger() else { return error };
+        if let Some(answer) = stranger.answer()
+            && let Err(error) = self.connection.send_off(answer).await
+        {
+            tracing::debug!(session = %self.id, %error, "a stranger did not wait for the answer");
+        }
+        SessionError::Stranger(stranger)
     }
 
     /// The next event; None at the end of the stream, and at shutdown as soon as no transaction is under way and all that

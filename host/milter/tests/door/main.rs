@@ -23,4 +23,5 @@ mod robustness;
 mod rules;
 mod script;
 mod sessions;
+mod strangers;
 mod verdicts;
