@@ -6,10 +6,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-packages=(postfix clamav-daemon rspamd spamd openssl m4 zstd util-linux docker-registry minisign prometheus)
+packages=(postfix clamav-daemon rspamd spamd openssl m4 zstd util-linux docker-registry minisign prometheus systemd)
 programs=(/usr/sbin/postfix /usr/sbin/clamd /usr/bin/rspamd /usr/sbin/spamd
   /usr/bin/openssl /usr/bin/m4 /usr/bin/zstd /usr/bin/unshare /usr/bin/docker-registry /usr/bin/minisign
-  /usr/bin/prometheus /usr/bin/promtool)
+  /usr/bin/prometheus /usr/bin/promtool /usr/bin/systemd-analyze /usr/bin/systemd-socket-activate)
 # Sendmail, and the libraries that it needs and the packages above may not have brought.
 sendmail=(sendmail-bin sendmail-base sendmail-cf)
 libraries=(libsasl2-2 libdb5.3 libwrap0 libnsl2 libldap-2.5-0)

@@ -41,12 +41,18 @@ impl Wasmilter {
     /// Starts it at any milter address.
     #[must_use]
     pub fn start_at(listen: &str, config: &str) -> Self {
+        Self::start_by(Command::new(binary()), &[listen.to_owned()], config, &[])
+    }
+
+    /// Starts it by a command of the test's, which gets `serve --config FILE` and `more` as arguments. `listen` is what stands in
+    /// `[milter]`; it is ready when its admin address says so.
+    #[must_use]
+    pub fn start_by(mut command: Command, listen: &[String], config: &str, more: &[&str]) -> Self {
         let scratch = Scratch::new("wasmilter");
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
-        let head = format!("[milter]\nlisten = [{listen:?}]\n[admin]\nlisten = \"{admin}\"\n");
+        let head = format!("[milter]\nlisten = {listen:?}\n[admin]\nlisten = \"{admin}\"\n");
         let file = scratch.write("wasmilter.toml", complete(&head, config));
-        let mut command = Command::new(binary());
-        command.arg("serve").arg("--config").arg(&file).current_dir(scratch.path());
+        command.args(["serve", "--config"]).arg(&file).args(more).current_dir(scratch.path());
         let mut server = Server::start(&mut command, &scratch.join("wasmilter.log"));
         server.wait_ready(START, || get(admin, "/readyz").is_some_and(|(status, _)| status == 200));
         Self { server, admin, config: file, _scratch: scratch }

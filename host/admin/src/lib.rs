@@ -26,6 +26,7 @@ use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -66,6 +67,23 @@ impl Admin {
         let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
+    }
+
+    /// Takes over a socket that listens already.
+    ///
+    /// # Errors
+    /// When it is not bound to an IP address.
+    pub fn adopt(listener: TcpListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// A descriptor of the same socket, for another process.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.listener.try_clone()?.into())
     }
 
     /// Where it listens.

@@ -9,6 +9,7 @@ use crate::{
     config::source::Source,
     memory,
     parts::{Parts, Purpose},
+    service_manager,
     stages::StageSummary,
     watch::Watch,
 };
@@ -28,7 +29,7 @@ use wasmilter_pipeline::Pipeline;
 
 /// Sessions that can not go over to the new configuration keep the old one this long; then their next message is a temporary
 /// failure, and the client comes back in a new session. Longer than mail servers keep an idle SMTP session.
-const LINGER: Duration = Duration::from_secs(600);
+pub(crate) const LINGER: Duration = Duration::from_secs(600);
 /// So many old configurations at one time; when there are more, the time of the oldest is over.
 const MOST_OLD: usize = 4;
 /// Requests that wait; one more is told so.
@@ -173,11 +174,16 @@ impl Reloading {
             while let Ok(another) = self.requests.try_recv() {
                 asked.push(another);
             }
+            service_manager::reloading();
             let outcome = tokio::select! {
                 _ = &mut stop => return self,
                 outcome = self.reload() => outcome,
             };
             self.report(&outcome);
+            service_manager::ready(match outcome {
+                Ok(_) => "taking mail, configuration reloaded",
+                Err(_) => "taking mail, the last reload was refused: see the log",
+            });
             for Request(answer) in asked {
                 if let Some(answer) = answer
                     && answer.send(outcome.clone()).is_err()

@@ -1,19 +1,29 @@
-//! The daemon's life: open the doors, take mail, stop.
+//! The daemon's life: open the doors, take mail, stop, or hand over to the process that takes over.
 
 use crate::{
     app::App,
-    descriptors, memory,
-    reload::{Reloaded, Reloader, Reloading, log_stages},
+    config::{Config, diagnostic::Diagnostics},
+    descriptors,
+    inherited::Inherited,
+    memory,
+    reload::{LINGER, Reloaded, Reloader, Reloading, log_stages},
+    service_manager,
     shutdown::{self, Told},
+    successor::{Successor, UpgradeError},
 };
 use actix_rt::Arbiter;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use wasmilter_admin::{Admin, Phase, Readiness, ReloadHook};
-use wasmilter_milter::{Address, Listener};
+use wasmilter_milter::{Address, Listener, Opening};
 
 /// Why the daemon does not run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +34,9 @@ pub enum ServeError {
     /// The admin address can not be listened on.
     #[error(transparent)]
     Admin(#[from] wasmilter_admin::BindError),
+    /// Sockets were passed to this process that the configuration does not name.
+    #[error("{0}")]
+    Sockets(Diagnostics),
     /// The system does not give what is needed to serve.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
@@ -42,15 +55,16 @@ pub struct Addresses {
 const GRACE: Duration = Duration::from_secs(5);
 
 impl App {
-    /// Takes mail until SIGTERM or SIGINT; SIGHUP reloads the configuration. Then nothing more is accepted, and messages in flight may finish within
-    /// `limits.shutdown`; a second signal ends that wait. Calls `ready` once all addresses are listened on. Must be
+    /// Takes mail until SIGTERM or SIGINT; SIGHUP reloads the configuration, SIGUSR2 has a new process take over. Then nothing more is
+    /// accepted, and messages in flight may finish within `limits.shutdown`; a second signal ends that wait. Listens on the sockets
+    /// that were `inherited`, and where there are none, on new ones. Calls `ready` once all addresses are listened on. Must be
     /// called in an actix system.
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub async fn serve(self, ready: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+    pub async fn serve(self, inherited: Inherited, ready: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
         let signals = shutdown::Signals::listen().map_err(|error| ServeError::System("signals", error))?;
-        self.serve_until(signals, ready).await
+        self.serve_until(signals, inherited, ready).await
     }
 
     /// The same until `signals` say so.
@@ -60,19 +74,17 @@ impl App {
     pub async fn serve_until(
         self,
         mut signals: shutdown::Signals,
+        mut inherited: Inherited,
         ready: impl FnOnce(&Addresses),
     ) -> Result<(), ServeError> {
         descriptors::raise_limit();
         log_stages(&self.parts);
 
+        let sockets = Sockets::open(&self.parts.config, &mut inherited)?;
         let readiness = Readiness::default();
-        let admin = self.parts.config.admin.as_ref().map(|admin| Admin::bind(admin.listen.value)).transpose()?;
-        let admin_address = admin.as_ref().map(Admin::address);
-        let admin = admin.map(|admin| self.start_admin(admin, &readiness)).transpose()?;
-
-        let listen = &self.parts.config.milter.listen;
-        let listeners: Vec<Listener> =
-            listen.iter().map(|address| Listener::bind(&address.value)).collect::<Result<_, _>>()?;
+        let admin_address = sockets.admin.as_ref().map(Admin::address);
+        let admin = sockets.admin.map(|admin| self.start_admin(admin, &readiness)).transpose()?;
+        let listeners = sockets.milter;
         let milter = listeners.iter().map(|listener| listener.address().clone()).collect();
 
         let workers: Vec<Arbiter> = (0..self.parts.config.limits.workers).map(|_| Arbiter::new()).collect();
@@ -81,27 +93,67 @@ impl App {
 
         let Self { process, parts, reloader, requests } = self;
         let reloading = Reloading::new(process, parts, pipeline, handles.clone(), requests);
-        let mut doors = Doors::open(&reloading, listeners, &handles)?;
+        let mut doors = Doors::open(&reloading, &listeners, &handles)?;
         let (stop_reloading, stopped) = oneshot::channel();
         let reloading = actix_rt::spawn(reloading.run(stopped));
         memory::give_back();
         readiness.enter(Phase::Ready);
         ready(&Addresses { milter, admin: admin_address });
+        inherited.tell_predecessor();
+        service_manager::ready("taking mail");
 
+        let passed_on = || listeners.iter().chain(&sockets.admin_shared);
+        let mut successor: Option<Successor> = None;
+        let watchdog = service_manager::watchdog(&handles);
+        tokio::pin!(watchdog);
         let ended = loop {
             tokio::select! {
                 told = signals.next() => match told {
                     Told::Reload => reloader.ask(),
+                    Told::Upgrade => match &successor {
+                        None => successor = start_successor(passed_on()),
+                        Some(started) => tracing::warn!(pid = started.pid(), "a new process is getting ready already"),
+                    },
                     Told::Stop(signal) => {
                         tracing::info!(signal, "stopping: nothing more is accepted, messages in flight may finish");
-                        break Ok(());
+                        break Ended::Told;
                     }
                 },
-                failure = doors.failure() => break Err(ServeError::System("accepting connections", failure)),
+                outcome = ready_of(&mut successor) => match outcome {
+                    Ok(pid) => break Ended::Replaced(pid),
+                    Err(error) => {
+                        successor = None;
+                        stays(&error);
+                    }
+                },
+                failure = doors.failure() => break Ended::Failed(failure),
+                () = &mut watchdog => {}
             }
         };
 
         readiness.enter(Phase::Stopping);
+        if let Ended::Replaced(pid) = ended {
+            tracing::info!(pid, "another process takes mail from now on, sessions here go on to their end");
+            service_manager::replaced_by(pid);
+            listeners.iter().for_each(Listener::leave_file);
+        } else {
+            service_manager::stopping();
+            drop(successor);
+        }
+        drop((listeners, sockets.admin_shared));
+        let mut admin = admin;
+        if let Ended::Replaced(_) = ended {
+            // Whoever asks now should be answered by the other process.
+            if let Some(admin) = admin.take() {
+                admin.stop(true).await;
+            }
+            tokio::select! {
+                () = doors.hand_over() => {}
+                () = sleep(LINGER) => tracing::warn!(after = ?LINGER, "sessions are still open: they end after their transaction"),
+                signal = signals.stop() => tracing::info!(signal, "sessions end after their transaction"),
+            }
+        }
+
         drop(stop_reloading);
         let reloading = reloading.await.map_err(|error| ServeError::System("reloading", io::Error::other(error)))?;
         tokio::select! {
@@ -113,7 +165,10 @@ impl App {
             admin.stop(true).await;
         }
         tracing::info!("stopped");
-        ended
+        match ended {
+            Ended::Failed(failure) => Err(ServeError::System("accepting connections", failure)),
+            Ended::Told | Ended::Replaced(_) => Ok(()),
+        }
     }
 
     fn start_admin(&self, admin: Admin, readiness: &Readiness) -> Result<wasmilter_admin::Handle, ServeError> {
@@ -128,6 +183,78 @@ impl App {
         });
         Ok(handle)
     }
+}
+
+/// Why the daemon takes no more mail.
+enum Ended {
+    Told,
+    /// By the process of that id.
+    Replaced(u32),
+    Failed(io::Error),
+}
+
+/// All that is listened on.
+struct Sockets {
+    milter: Vec<Listener>,
+    admin: Option<Admin>,
+    /// The admin address's socket once more, to pass it on.
+    admin_shared: Option<Listener>,
+}
+
+impl Sockets {
+    /// What was inherited where there is something, otherwise new ones.
+    fn open(config: &Config, inherited: &mut Inherited) -> Result<Self, ServeError> {
+        let shared = |error| ServeError::System("sharing a listener", error);
+        let milter: Vec<Address> = config.milter.listen.iter().map(|address| address.value.clone()).collect();
+        let admin = config.admin.as_ref().map(|admin| admin.listen.value);
+        let all: Vec<Address> = milter.iter().cloned().chain(admin.map(Address::Inet)).collect();
+
+        let admin = admin.map(|address| match inherited.take(&Address::Inet(address), &all) {
+            Some(listener) => {
+                let socket = TcpListener::from(listener.descriptor().map_err(shared)?);
+                Admin::adopt(socket).map_err(shared)
+            }
+            None => Ok(Admin::bind(address)?),
+        });
+        let admin = admin.transpose()?;
+        let admin_shared = admin.as_ref().map(|admin| Listener::adopt(admin.descriptor()?, false)).transpose();
+        let milter = milter.iter().map(|address| match inherited.take(address, &all) {
+            Some(listener) => Ok(listener),
+            None => Listener::bind(address),
+        });
+        let sockets =
+            Self { milter: milter.collect::<Result<_, _>>()?, admin, admin_shared: admin_shared.map_err(shared)? };
+        inherited.nothing_is_left(config).map_err(ServeError::Sockets)?;
+        Ok(sockets)
+    }
+}
+
+/// Starts the process that takes over. Failing is in the log, and everything goes on.
+fn start_successor<'l>(listeners: impl Iterator<Item = &'l Listener>) -> Option<Successor> {
+    match Successor::start(listeners) {
+        Ok(successor) => {
+            tracing::info!(pid = successor.pid(), "a new process was started and gets ready to take over");
+            service_manager::status("taking mail, a new process gets ready to take over");
+            Some(successor)
+        }
+        Err(error) => {
+            stays(&error);
+            None
+        }
+    }
+}
+
+/// Its process id when it is ready; pending without one.
+async fn ready_of(successor: &mut Option<Successor>) -> Result<u32, UpgradeError> {
+    match successor {
+        Some(successor) => successor.ready().await.map(|()| successor.pid()),
+        None => std::future::pending().await,
+    }
+}
+
+fn stays(error: &UpgradeError) {
+    tracing::error!(%error, "no other process takes over, this one goes on");
+    service_manager::status("taking mail, the last upgrade failed: see the log");
 }
 
 /// `POST /reload`.
@@ -148,7 +275,7 @@ fn reload_by_request(reloader: Reloader) -> ReloadHook {
 
 /// The milter door on every worker: each accepts from each listener.
 struct Doors {
-    closing: watch::Sender<bool>,
+    opening: watch::Sender<Opening>,
     /// What went wrong with a door; ends when all doors have ended.
     failures: mpsc::Receiver<io::Error>,
 }
@@ -156,21 +283,17 @@ struct Doors {
 impl Doors {
     fn open(
         reloading: &Reloading,
-        listeners: Vec<Listener>,
+        listeners: &[Listener],
         workers: &[actix_rt::ArbiterHandle],
     ) -> Result<Self, ServeError> {
-        let (closing, _) = watch::channel(false);
+        let (opening, _) = watch::channel(Opening::Open);
         let (failed, failures) = mpsc::channel(1);
         for (worker, doors) in workers.iter().zip(reloading.doors()) {
-            for listener in &listeners {
+            for listener in listeners {
                 let listener = listener.try_clone().map_err(|error| ServeError::System("sharing a listener", error))?;
-                let (doors, failed, mut closing) = (doors.clone(), failed.clone(), closing.subscribe());
-                let closed = async move {
-                    // An error means that nobody is there to close it: then it is time as well.
-                    let _closed_or_gone = closing.wait_for(|closing| *closing).await.is_ok();
-                };
+                let (doors, failed, opening) = (doors.clone(), failed.clone(), opening.subscribe());
                 worker.spawn(async move {
-                    if let Err(error) = wasmilter_milter::serve_doors(listener, doors, closed).await
+                    if let Err(error) = wasmilter_milter::serve_doors(listener, doors, opening).await
                         && failed.send(error).await.is_err()
                     {
                         tracing::debug!("a door failed while stopping");
@@ -178,7 +301,7 @@ impl Doors {
                 });
             }
         }
-        Ok(Self { closing, failures })
+        Ok(Self { opening, failures })
     }
 
     /// The first failure of a door; forever pending without one.
@@ -189,13 +312,22 @@ impl Doors {
         }
     }
 
+    /// Accepts nothing more, and waits until all sessions have ended by themselves.
+    async fn hand_over(&mut self) {
+        self.opening.send_replace(Opening::HandedOver);
+        self.all_ended().await;
+    }
+
     /// Closes all doors and waits until their transactions have ended; the doors keep to `drain` by themselves.
     async fn close(&mut self, drain: Duration) {
-        self.closing.send_replace(true);
-        let all_ended = async { while self.failures.recv().await.is_some() {} };
-        if timeout(drain.saturating_add(GRACE), all_ended).await.is_err() {
+        self.opening.send_replace(Opening::Closed);
+        if timeout(drain.saturating_add(GRACE), self.all_ended()).await.is_err() {
             tracing::warn!("a worker does not answer: not waiting for its connections");
         }
+    }
+
+    async fn all_ended(&mut self) {
+        while self.failures.recv().await.is_some() {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! What tells the daemon to stop, or to read its configuration again.
+//! What tells the daemon to stop, to read its configuration again, or to let a new process take over.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// SIGTERM, SIGINT and SIGHUP, or for tests and embedders a channel.
+/// SIGTERM, SIGINT, SIGHUP and SIGUSR2, or for tests and embedders a channel.
 pub struct Signals {
     source: Source,
 }
@@ -18,7 +18,7 @@ pub struct Signals {
 const SAME: Duration = Duration::from_millis(300);
 
 enum Source {
-    System { terminate: Signal, interrupt: Signal, hangup: Signal, last: Option<Instant> },
+    System { terminate: Signal, interrupt: Signal, hangup: Signal, upgrade: Signal, last: Option<Instant> },
     Channel(mpsc::Receiver<&'static str>),
 }
 
@@ -32,12 +32,13 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
             last: None,
         };
         Ok(Self { source })
     }
 
-    /// Signals that somebody sends through a channel instead of the system: `SIGHUP` reloads, any other name stops.
+    /// Signals that somebody sends through a channel instead of the system: `SIGHUP` reloads, `SIGUSR2` upgrades, any other name stops.
     #[must_use]
     pub fn from_channel(receiver: mpsc::Receiver<&'static str>) -> Self {
         Self { source: Source::Channel(receiver) }
@@ -46,11 +47,12 @@ impl Signals {
     /// The next signal. Pending for ever when nobody is left to send one.
     pub(crate) async fn next(&mut self) -> Told {
         match &mut self.source {
-            Source::System { terminate, interrupt, hangup, last } => loop {
+            Source::System { terminate, interrupt, hangup, upgrade, last } => loop {
                 let name = tokio::select! {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                     _ = hangup.recv() => return Told::Reload,
+                    _ = upgrade.recv() => return Told::Upgrade,
                 };
                 if last.is_some_and(|last| last.elapsed() < SAME) {
                     continue;
@@ -60,6 +62,7 @@ impl Signals {
             },
             Source::Channel(receiver) => match receiver.recv().await {
                 Some("SIGHUP") => Told::Reload,
+                Some("SIGUSR2") => Told::Upgrade,
                 Some(name) => Told::Stop(name),
                 None => std::future::pending().await,
             },
@@ -72,6 +75,7 @@ impl Signals {
             match self.next().await {
                 Told::Stop(name) => return name,
                 Told::Reload => tracing::warn!("not reloading: the daemon is stopping"),
+                Told::Upgrade => tracing::warn!("no new process is started: the daemon is stopping"),
             }
         }
     }
@@ -82,6 +86,8 @@ impl Signals {
 pub(crate) enum Told {
     /// Read the configuration again (SIGHUP).
     Reload,
+    /// Start the program anew and hand over to it (SIGUSR2).
+    Upgrade,
     /// Stop (any other); the signal's name.
     Stop(&'static str),
 }

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 use wasmilter_app::{
-    App, BuildError,
+    App, BuildError, Inherited,
     config::source::Source,
     serve::{Addresses, ServeError},
     shutdown::Signals,
@@ -99,7 +99,7 @@ fn the_daemon_becomes_ready_shows_its_metrics_and_stops_cleanly() {
     let announced = Arc::clone(&addresses);
     System::new().block_on(async move {
         let announce = move |addresses: &Addresses| *announced.lock().unwrap() = Some(addresses.clone());
-        let daemon = actix_rt::spawn(app.serve_until(Signals::from_channel(signals), announce));
+        let daemon = actix_rt::spawn(app.serve_until(Signals::from_channel(signals), Inherited::default(), announce));
         let admin = timeout(Duration::from_secs(20), async {
             loop {
                 if let Some(addresses) = addresses.lock().unwrap().clone() {
@@ -132,7 +132,7 @@ fn an_address_in_use_is_an_error_that_names_it() {
     let app = App::build(&configuration(directory.path(), &listen, "grants = ['headers', 'body']")).unwrap();
     let (_tell, signals) = mpsc::channel(1);
     let error = System::new()
-        .block_on(app.serve_until(Signals::from_channel(signals), |_| panic!("it is not ready")))
+        .block_on(app.serve_until(Signals::from_channel(signals), Inherited::default(), |_| panic!("it is not ready")))
         .unwrap_err();
     assert!(matches!(error, ServeError::Milter(_)), "{error}");
     assert!(error.to_string().contains(&taken.local_addr().unwrap().port().to_string()), "{error}");

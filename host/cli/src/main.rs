@@ -7,6 +7,7 @@ mod edit;
 mod explain;
 mod json;
 mod output;
+mod pid_file;
 mod plugin;
 mod reload;
 mod serve;

@@ -30,7 +30,7 @@ pub use collect::receive;
 pub use listener::{BindError, Listener};
 pub use metrics::Metrics;
 pub use modification::{Modification, modifications, modifications_for};
-pub use serve::{serve, serve_doors};
+pub use serve::{Opening, serve, serve_connection, serve_doors};
 pub use session::Door;
 pub use settings::Settings;
 pub use smtp_reply::smtp_reply;

@@ -1,16 +1,25 @@
 //! Sockets that the MTA connects to.
 
 use crate::address::Address;
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{getsockopt, sockopt::AcceptConn},
+};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io,
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
-        net::UnixStream,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt, PermissionsExt},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::net::{TcpListener, UnixListener};
 
@@ -20,7 +29,9 @@ const BACKLOG: i32 = 1024;
 /// A bound, listening socket. Clones share it, so that several arbiters can accept from it.
 ///
 /// A unix socket gets mode 0666, because the MTA runs as another user: protect it by the permissions of its directory.
-/// Its file is removed when the last clone goes. An IPv6 address listens for IPv6 only.
+/// Its file is removed when the last clone goes, unless it was handed over. An IPv6 address listens for IPv6 only.
+///
+/// A socket may also come from outside: from systemd, or from the process that this one replaces ([`Listener::adopt`]).
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -72,6 +83,61 @@ impl Listener {
         Ok(Self { socket, address, file: file.map(Arc::new) })
     }
 
+    /// Takes over a socket that listens already. `owns_file` says whether the file of a unix socket is removed at the end.
+    ///
+    /// # Errors
+    /// When it is no listening stream socket, or bound to what is no [`Address`].
+    pub fn adopt(socket: impl Into<OwnedFd>, owns_file: bool) -> io::Result<Self> {
+        let socket = Socket::from(socket.into());
+        if socket.r#type()? != Type::STREAM || !getsockopt(&socket, AcceptConn)? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));
+        }
+        socket.set_nonblocking(true)?;
+        let bound = socket.local_addr()?;
+        let (address, file) = match (bound.as_socket(), bound.as_pathname()) {
+            (Some(inet), _) => {
+                if inet.is_ipv6() && inet.ip().is_unspecified() && !socket.only_v6()? {
+                    let error =
+                        format!("it listens for IPv4 too on {inet}; let it be IPv6 only (BindIPv6Only=ipv6-only)");
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+                }
+                (Address::Inet(inet), None)
+            }
+            (None, Some(path)) if path.is_absolute() => {
+                let file = owns_file.then(|| SocketFile::of(path)).transpose()?;
+                (Address::Unix(path.to_owned()), file)
+            }
+            (None, _) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "bound to no IP address and to no absolute path",
+                ));
+            }
+        };
+        Ok(Self { socket, address, file: file.map(Arc::new) })
+    }
+
+    /// A descriptor of the same socket, for another process.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.socket.try_clone()?.into())
+    }
+
+    /// Whether the socket's file is removed at the end.
+    #[must_use]
+    pub fn owns_file(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.left.load(Ordering::Relaxed))
+    }
+
+    /// Leaves the socket's file to the process that goes on with the socket. Holds for all clones.
+    pub fn leave_file(&self) {
+        if let Some(file) = &self.file {
+            file.left.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Another handle of the same socket.
     ///
     /// # Errors
@@ -118,8 +184,7 @@ fn bind_unix(path: &Path) -> io::Result<(Socket, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    let metadata = std::fs::symlink_metadata(path)?;
-    let file = SocketFile { path: path.to_owned(), inode: (metadata.dev(), metadata.ino()) };
+    let file = SocketFile::of(path)?;
     Ok((listen(socket)?, file))
 }
 
@@ -153,10 +218,22 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
+    /// Somebody else removes it.
+    left: AtomicBool,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), inode: (metadata.dev(), metadata.ino()), left: AtomicBool::new(false) })
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.left.load(Ordering::Relaxed) {
+            return;
+        }
         let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode);
         if ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "could not remove the socket's file");
@@ -196,6 +273,43 @@ mod tests {
         assert!(path.exists(), "the clone still listens");
         drop(clone);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_is_handed_over_keeps_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, address) = unix(&directory);
+        let first = Listener::bind(&address).unwrap();
+        let second = Listener::adopt(first.descriptor().unwrap(), first.owns_file()).unwrap();
+        first.leave_file();
+        assert_eq!((second.address(), second.owns_file(), first.owns_file()), (&address, true, false));
+        drop(first);
+        UnixStream::connect(&path).unwrap();
+        drop(second);
+        assert!(!path.exists(), "who owns it removes it");
+
+        let theirs = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        drop(Listener::adopt(theirs, false).unwrap());
+        assert!(path.exists(), "systemd's");
+    }
+
+    #[test]
+    fn only_listeners_of_this_machine_s_addresses_are_adopted() {
+        for written in ["inet:127.0.0.1:0", "inet:[::1]:0"] {
+            let listener = Listener::bind(&written.parse().unwrap()).unwrap();
+            let adopted = Listener::adopt(listener.descriptor().unwrap(), false).unwrap();
+            assert_eq!(adopted.address(), listener.address());
+        }
+        let adopt = |socket: OwnedFd| Listener::adopt(socket, false).unwrap_err().to_string();
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(adopt(udp.into()).contains("not a listening"));
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert!(adopt(one.into()).contains("not a listening"));
+        let both = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+        both.set_only_v6(false).unwrap();
+        both.bind(&"[::]:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        both.listen(1).unwrap();
+        assert!(adopt(both.into()).contains("IPv4 too"));
     }
 
     #[test]

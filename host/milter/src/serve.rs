@@ -40,18 +40,47 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (_never_again, doors) = watch::channel(Arc::new(Door { judge, store, settings, metrics }));
-    serve_doors(listener, doors, shutdown).await
+    let (opening, seen) = watch::channel(Opening::Open);
+    let served = serve_doors(listener, doors, seen);
+    tokio::pin!(served, shutdown);
+    select! {
+        ended = &mut served => return ended,
+        () = shutdown => {}
+    }
+    opening.send_replace(Opening::Closed);
+    served.await
 }
 
-/// Accepts connections and serves each in a task of the current runtime, until `shutdown` is ready. Several runtimes
-/// may serve clones of one listener.
+/// Serves one connection that somebody else accepted, to its end.
+pub async fn serve_connection<S>(stream: S, door: Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (_never_again, doors) = watch::channel(Arc::new(door));
+    let (_never, closing) = watch::channel(Closing::Not);
+    serve_one(stream, doors, closing).await;
+}
+
+/// Whether a door takes mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Connections are accepted.
+    Open,
+    /// Another process accepts from the same listener. Here sessions go on to their own end.
+    HandedOver,
+    /// Nothing is accepted, and transactions under way are the last.
+    Closed,
+}
+
+/// Accepts connections and serves each in a task of the current runtime, for as long as `opening` says (its end closes the door).
+/// Several runtimes may serve clones of one listener.
 ///
 /// Every connection takes the door of now, and a newer one between two transactions as soon as it can (see [`Door`]).
 ///
 /// There is no limit on connections: an MTA that is refused one defers mail, and waiting ones cost little. Messages that
 /// are judged at once are bounded by the judge.
 ///
-/// At shutdown nothing more is accepted, connections without a transaction are closed, the others end after theirs, or
+/// When it was handed over, it ends with the last session, or is closed. When it is closed, connections without a transaction are closed, the others end after theirs, or
 /// after [`Settings::drain`]: a message that is judged then is a temporary failure, others get no answer any more.
 ///
 /// # Errors
@@ -59,16 +88,15 @@ pub async fn serve(
 pub async fn serve_doors(
     listener: Listener,
     doors: watch::Receiver<Arc<Door>>,
-    shutdown: impl Future<Output = ()>,
+    mut opening: watch::Receiver<Opening>,
 ) -> io::Result<()> {
     let address = listener.address().clone();
     let acceptor = listener.into_acceptor()?;
     let (close, closing) = watch::channel(Closing::Not);
     let mut sessions = JoinSet::new();
-    tokio::pin!(shutdown);
     loop {
         select! {
-            () = &mut shutdown => break,
+            () = no_longer(&mut opening, &[Opening::Open]) => break,
             stream = acceptor.accept() => match stream {
                 Stream::Inet(stream) => { sessions.spawn(serve_one(stream, doors.clone(), closing.clone())); }
                 Stream::Unix(stream) => { sessions.spawn(serve_one(stream, doors.clone(), closing.clone())); }
@@ -77,6 +105,10 @@ pub async fn serve_doors(
         }
     }
     drop(acceptor);
+    select! {
+        () = all_ended(&mut sessions) => {}
+        () = no_longer(&mut opening, &[Opening::Open, Opening::HandedOver]) => {}
+    }
     // Nobody listens any more only when all sessions are gone: then there is nobody to tell either.
     close.send_replace(Closing::Draining);
     let drain = doors.borrow().settings.drain;
@@ -88,6 +120,11 @@ pub async fn serve_doors(
         }
     }
     Ok(())
+}
+
+/// Waits until the door is in none of these states. When nobody is left to say so, it is closed.
+async fn no_longer(opening: &mut watch::Receiver<Opening>, states: &[Opening]) {
+    let _changed_or_nobody = opening.wait_for(|now| !states.contains(now)).await.is_ok();
 }
 
 async fn all_ended(sessions: &mut JoinSet<()>) {

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod handover;
 mod hostile;
 mod lifecycle;
 mod limits;

@@ -7,14 +7,16 @@ use crate::{
 use std::sync::Arc;
 use tokio::sync::watch;
 use wasmilter_message::{body::InMemory, judge::Needs};
-use wasmilter_milter::{Door, Listener, Metrics, Settings, serve_doors};
+use wasmilter_milter::{Door, Listener, Metrics, Opening, Settings, serve_doors};
 
 /// A listener whose door can be replaced.
 struct House {
     address: String,
     doors: watch::Sender<Arc<Door>>,
     metrics: Arc<Metrics>,
-    _shutdown: tokio::sync::oneshot::Sender<()>,
+    opening: watch::Sender<Opening>,
+    listener: Listener,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 fn door(script: &Arc<Script>, metrics: &Arc<Metrics>) -> Arc<Door> {
@@ -28,13 +30,16 @@ fn door(script: &Arc<Script>, metrics: &Arc<Metrics>) -> Arc<Door> {
 
 impl House {
     fn open(script: &Arc<Script>) -> Self {
-        let listener = Listener::bind(&"inet:127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::open_at(script, Listener::bind(&"inet:127.0.0.1:0".parse().unwrap()).unwrap())
+    }
+
+    fn open_at(script: &Arc<Script>, listener: Listener) -> Self {
         let address = listener.address().to_string();
         let metrics = Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap());
         let (doors, receiver) = watch::channel(door(script, &metrics));
-        let (shutdown, asked) = tokio::sync::oneshot::channel::<()>();
-        tokio::spawn(serve_doors(listener, receiver, async move { drop(asked.await) }));
-        Self { address, doors, metrics, _shutdown: shutdown }
+        let (opening, seen) = watch::channel(Opening::Open);
+        let served = tokio::spawn(serve_doors(listener.try_clone().unwrap(), receiver, seen));
+        Self { address, doors, metrics, opening, listener, served }
     }
 
     fn replace(&self, script: &Arc<Script>) {
@@ -147,4 +152,43 @@ async fn before_connect_a_negotiated_connection_moves_as_well() {
     assert_eq!(mta.send(&mail()).await.unwrap().reply.command, b'a');
     assert_eq!((judged(&old), judged(&new)), (0, 1));
     assert_eq!(new.hooks.lock().unwrap().len(), 4, "connect, HELO, MAIL, RCPT");
+}
+
+/// An upgrade: the next process accepts from the same socket, and sessions of this one go on as long as they like.
+#[tokio::test]
+async fn sessions_of_a_door_that_was_handed_over_go_on_to_their_end() {
+    let (old, new) = (script(MESSAGE), script(MESSAGE));
+    let house = House::open(&old);
+    let mut staying = house.greeted(Flavour::Postfix).await;
+    let mut closed_in_the_end = house.greeted(Flavour::Sendmail).await;
+    staying.send(&mail()).await.unwrap();
+
+    let successor = House::open_at(&new, Listener::adopt(house.listener.descriptor().unwrap(), false).unwrap());
+    house.opening.send_replace(Opening::HandedOver);
+    for _ in 0..3 {
+        staying.send(&mail()).await.unwrap();
+    }
+    assert_eq!((judged(&old), judged(&new)), (4, 0));
+    for _ in 0..20 {
+        let mut next = successor.greeted(Flavour::Postfix).await;
+        next.send(&mail()).await.unwrap();
+    }
+    assert_eq!((judged(&old), judged(&new)), (4, 20), "nobody else accepts any more");
+    staying.quit().await.unwrap();
+    assert!(!house.served.is_finished(), "one is still there");
+    house.opening.send_replace(Opening::Closed);
+    closed_in_the_end.closed().await.unwrap();
+    house.served.await.unwrap().unwrap();
+    let mut next = successor.greeted(Flavour::Postfix).await;
+    assert_eq!(next.send(&mail()).await.unwrap().reply.command, b'a');
+}
+
+#[tokio::test]
+async fn a_door_that_was_handed_over_ends_with_its_last_session() {
+    let old = script(MESSAGE);
+    let house = House::open(&old);
+    let session = house.greeted(Flavour::Postfix).await;
+    house.opening.send_replace(Opening::HandedOver);
+    session.quit().await.unwrap();
+    house.served.await.unwrap().unwrap();
 }
