@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod examples;
+mod fuzz;
 mod manual;
 mod plugins;
 mod process;
@@ -57,6 +58,17 @@ enum Recipe {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Fuzz what reads from outside, with libFuzzer.
+    Fuzz {
+        /// One target; all that build quickly when none is named.
+        target: Option<String>,
+        /// For each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Add what was found to the corpus in the repository, and minimise that.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Formatting, lints, documentation; licences and advisories where cargo-deny is installed.
     Check,
 }
@@ -74,6 +86,7 @@ fn main() -> Result<()> {
         Recipe::Run { once } => run::run(once),
         Recipe::Test { filter } => test::run(&filter),
         Recipe::Bench { arguments } => bench::run(&arguments),
+        Recipe::Fuzz { target, seconds, keep } => fuzz::run(target.as_deref(), seconds, keep),
         Recipe::Check => check::run(),
     }
 }

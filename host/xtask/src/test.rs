@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that the tests need, then the tests.
 
-use crate::{examples, plugins, process, root};
+use crate::{examples, fuzz, plugins, process, root};
 use anyhow::{Context, Result};
 use std::{
     path::{Path, PathBuf},
@@ -39,8 +39,18 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
         plugins.current_dir(root.join("plugins")).args(["test", "--locked", "--no-fail-fast", "--"]).args(filter),
     )?;
 
-    if filter.is_empty() { sdks(&root) } else { Ok(()) }
+    if filter.is_empty() {
+        sdks(&root)?;
+        for target in ["session", "stream"] {
+            fuzz::run(Some(target), FUZZING, false)?;
+        }
+    }
+    Ok(())
 }
+
+/// Seconds for each fuzz target of the milter door: enough to see that they build and run, and that nothing is found at once. Who
+/// changes what is fuzzed runs it longer (`cargo xtask fuzz --seconds 600 --keep`).
+const FUZZING: u32 = 20;
 
 /// The tests that the SDKs of other languages have in their own languages.
 fn sdks(root: &Path) -> Result<()> {
