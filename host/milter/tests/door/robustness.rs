@@ -158,3 +158,53 @@ async fn idle_connections_have_a_limit() {
     mta.closed().await.unwrap();
     assert_eq!(door.metric("wasmilter_protocol_errors_total"), 0.0);
 }
+
+/// Peers that stop in the middle of something cost a descriptor until their limit has passed, and nobody else's time.
+#[tokio::test]
+async fn slow_and_half_open_peers_hold_up_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("milter.sock");
+    let limit = Duration::from_secs(1);
+    let settings = wasmilter_milter::Settings { frame: limit, write: limit, ..Default::default() };
+    let store = std::sync::Arc::new(wasmilter_message::body::InMemory);
+    let script = Script::accepting(MESSAGE).taking(Duration::from_millis(5));
+    let door = Door::open_at(&format!("unix:{}", path.display()), script, settings, store);
+    let mut neighbour = door.greeted(Flavour::Postfix).await;
+
+    // Nothing is skipped and everything is answered.
+    let offer: &[u8] = &[0, 0, 0, 13, b'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0, 0, 0];
+    let mut peers = Vec::new();
+    for number in 0..80 {
+        let mut peer = tokio::net::UnixStream::connect(&path).await.unwrap();
+        match number % 4 {
+            // Says nothing at all: allowed for as long as an SMTP session may be silent.
+            0 => {}
+            // Half a command.
+            1 => peer.write_all(&[offer, b"\0\0\0\x09Mab"].concat()).await.unwrap(),
+            // Closes its side while the message is judged.
+            2 => {
+                peer.write_all(&[offer, b"\0\0\0\x05M<a>\0", b"\0\0\0\x01E"].concat()).await.unwrap();
+                peer.shutdown().await.unwrap();
+            }
+            // Never reads: replies pile up until nothing more fits.
+            _ => {
+                peer.write_all(offer).await.unwrap();
+                let flood = b"\0\0\0\x03Ux\0".repeat(100_000);
+                peers.push(tokio::spawn(async move {
+                    let _cut = peer.write_all(&flood).await;
+                    peer
+                }));
+                continue;
+            }
+        }
+        peers.push(tokio::spawn(async move { peer }));
+    }
+    for _ in 0..50 {
+        let sent = timeout(limit, neighbour.send(&Mail::new(&[], "x"))).await.expect("nobody holds it up");
+        assert_eq!(sent.unwrap().reply.command, b'a');
+    }
+    eventually("only the silent ones and the neighbour are left", || door.metric("wasmilter_connections") == 21.0)
+        .await;
+    assert_eq!(neighbour.send(&Mail::new(&[], "x")).await.unwrap().reply.command, b'a');
+    drop(peers);
+}
