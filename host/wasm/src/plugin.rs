@@ -240,7 +240,8 @@ impl Prepared {
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         if deadline.passed() {
-            return Err(Failure::new(Cause::Deadline, "the deadline passed before the plugin was called"));
+            // The stage's limit, mostly: a busy worker came to the call too late. `Cause::Deadline` is for the pipeline to say.
+            return Err(Failure::new(Cause::Timeout, "the time limit passed before the plugin was called"));
         }
         let _slot = self.sandbox.enter()?;
         let call = meter.measure(async {

@@ -186,7 +186,7 @@ async fn a_deadline_that_has_passed_is_no_call() {
     let sandbox = sandbox();
     let plugin = plugin(&sandbox, "noop", &json!({}));
     let (outcome, _) = decide_within(&plugin, message("good"), Duration::ZERO).await;
-    assert_eq!(outcome.unwrap_err().cause, Cause::Deadline);
+    assert_eq!(outcome.unwrap_err().cause, Cause::Timeout, "the stage's on_failure decides");
 }
 
 #[tokio::test]
