@@ -5,6 +5,7 @@
 //! | `/metrics` | the process's metrics, Prometheus text format 0.0.4 |
 //! | `/healthz` | 200 while the process can answer at all |
 //! | `/readyz` | 200 while mail is accepted; 503 before the listeners are up and while stopping |
+//! | `/tap?stage=…&verdict=…&failure=…&queue_id=…` | decisions as they happen, a JSON object a line, until the client goes |
 //! | `POST /reload` | reads the configuration again: 200 and what came of it, or 422 and its mistakes, everything as it was |
 //!
 //! Invariant: shows numbers and states (and to who reloads, the mistakes of the configuration), never mail. Nothing is taken from a
@@ -21,6 +22,8 @@ use actix_web::{
     http::{Method, header},
     web,
 };
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use prometheus::{Registry, TextEncoder};
 use std::{
     future::Future,
@@ -34,6 +37,21 @@ use std::{
 
 /// Reads the configuration again; says what came of it, or why everything is as it was.
 pub type ReloadHook = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+
+/// What somebody listens to, in lines.
+pub type Lines = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
+/// Decisions as they happen, by the query of the request; or why not, for whoever asked.
+pub type TapHook = Arc<dyn Fn(Vec<(String, String)>) -> Result<Lines, String> + Send + Sync>;
+
+/// What can be asked for besides numbers.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// `POST /reload`
+    pub reload: Option<ReloadHook>,
+    /// `/tap`
+    pub tap: Option<TapHook>,
+}
 
 /// How long a client may take to send a request; then the connection is closed.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -96,12 +114,12 @@ impl Admin {
     ///
     /// # Errors
     /// When the listener can not be used.
-    pub fn serve(self, registry: Registry, readiness: Readiness, reload: Option<ReloadHook>) -> io::Result<Server> {
+    pub fn serve(self, registry: Registry, readiness: Readiness, hooks: Hooks) -> io::Result<Server> {
         let app = move || {
             App::new()
                 .app_data(web::Data::new(registry.clone()))
                 .app_data(web::Data::new(readiness.clone()))
-                .app_data(web::Data::new(reload.clone()))
+                .app_data(web::Data::new(hooks.clone()))
                 .default_service(web::to(answer))
         };
         let server = HttpServer::new(app)
@@ -119,10 +137,10 @@ async fn answer(
     request: HttpRequest,
     registry: web::Data<Registry>,
     readiness: web::Data<Readiness>,
-    reload: web::Data<Option<ReloadHook>>,
+    hooks: web::Data<Hooks>,
 ) -> HttpResponse {
     if request.path() == "/reload" {
-        return reloaded(&request, reload.get_ref().as_ref()).await;
+        return reloaded(&request, hooks.reload.as_ref()).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return HttpResponse::MethodNotAllowed()
@@ -131,6 +149,7 @@ async fn answer(
     }
     match request.path() {
         "/metrics" => metrics(&registry),
+        "/tap" => tapped(&request, hooks.tap.as_ref()),
         "/healthz" => HttpResponse::Ok().content_type(TEXT).body("ok\n"),
         "/readyz" => match readiness.phase() {
             Phase::Ready => HttpResponse::Ok().content_type(TEXT).body("ready\n"),
@@ -138,7 +157,7 @@ async fn answer(
         },
         _ => HttpResponse::NotFound()
             .content_type(TEXT)
-            .body("not here; there are /metrics, /healthz, /readyz, POST /reload\n"),
+            .body("not here; there are /metrics, /healthz, /readyz, /tap, POST /reload\n"),
     }
 }
 
@@ -156,6 +175,29 @@ async fn reloaded(request: &HttpRequest, reload: Option<&ReloadHook>) -> HttpRes
     match reload().await {
         Ok(text) => HttpResponse::Ok().content_type(TEXT).body(text),
         Err(text) => HttpResponse::UnprocessableEntity().content_type(TEXT).body(text),
+    }
+}
+
+fn tapped(request: &HttpRequest, tap: Option<&TapHook>) -> HttpResponse {
+    let Some(tap) = tap else {
+        return HttpResponse::NotFound().content_type(TEXT).body("nothing can be listened to here\n");
+    };
+    // As for a reload: not for pages of others.
+    if request.headers().contains_key(header::ORIGIN) {
+        return HttpResponse::Forbidden().content_type(TEXT).body("not for web pages\n");
+    }
+    let lines = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+        .map_err(|error| error.to_string())
+        .and_then(|query| tap(query.into_inner()));
+    match lines {
+        Ok(lines) => {
+            let lines = lines.map(Ok::<_, std::convert::Infallible>);
+            let mut answer = HttpResponse::Ok().content_type("application/x-ndjson").force_close().streaming(lines);
+            // It ends with the connection, whatever version of HTTP the client speaks.
+            answer.head_mut().no_chunking(true);
+            answer
+        }
+        Err(reason) => HttpResponse::BadRequest().content_type(TEXT).body(format!("{reason}\n")),
     }
 }
 

@@ -46,7 +46,8 @@ fn start() -> (SocketAddr, Readiness) {
             Box::pin(async move { if first { Ok("done\n".to_owned()) } else { Err("a mistake\n".to_owned()) } })
         })
     };
-    actix_web::rt::spawn(admin.serve(registry, readiness.clone(), Some(reload)).unwrap());
+    let hooks = wasmilter_admin::Hooks { reload: Some(reload), ..Default::default() };
+    actix_web::rt::spawn(admin.serve(registry, readiness.clone(), hooks).unwrap());
     (address, readiness)
 }
 

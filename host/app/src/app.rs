@@ -4,6 +4,7 @@ use crate::{
     config::{Config, diagnostic::Diagnostics, source::Source},
     in_force::InForce,
     metrics::ConfigMetrics,
+    otlp::SpanMetrics,
     parts::{Parts, Purpose},
     reload::{self, Reloader, Request},
     stages::StageSummary,
@@ -29,6 +30,7 @@ pub(crate) struct Process {
     pub(crate) registry: Registry,
     pub(crate) config_metrics: ConfigMetrics,
     pub(crate) in_force: InForce,
+    pub(crate) span_metrics: SpanMetrics,
     pub(crate) milter_metrics: Arc<wasmilter_milter::Metrics>,
     pub(crate) pipeline_metrics: Arc<wasmilter_pipeline::Metrics>,
     pub(crate) service_metrics: Arc<ServiceMetrics>,
@@ -137,6 +139,7 @@ impl Process {
         Ok(Self {
             config_metrics: ConfigMetrics::register(&registry)?,
             in_force: InForce::register(&registry)?,
+            span_metrics: SpanMetrics::register(&registry)?,
             milter_metrics: Arc::new(wasmilter_milter::Metrics::register(&registry)?),
             pipeline_metrics: wasmilter_pipeline::Metrics::register(&registry)?,
             service_metrics: ServiceMetrics::register(&registry)?,

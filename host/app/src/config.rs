@@ -54,6 +54,8 @@ pub struct Config {
     pub store: Store,
     /// `[reload]`: when the configuration is read again.
     pub reload: Reload,
+    /// `[telemetry]`: where spans go.
+    pub telemetry: Telemetry,
     /// `[plugins]`: where bundled plugins are found.
     pub plugins: Plugins,
     /// `[registries."HOST"]`: how to speak to the registries that plugins come from.
@@ -161,6 +163,17 @@ pub struct Store {
     pub file: Option<Located<PathBuf>>,
     /// `entries`: values and counters of all stages together. Default 100000.
     pub entries: u32,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// `otlp`: URL of an OpenTelemetry collector that takes OTLP over HTTP. None: no spans are made.
+    pub otlp: Option<Located<String>>,
+    /// `sampling`: part of messages and hooks of which spans are sent, 0 to 1. Default 1.
+    pub sampling: f64,
+    /// Where the table was written.
+    pub at: Spot,
 }
 
 /// `[reload]`.
@@ -316,6 +329,7 @@ impl Config {
             dns: Dns::read(root.table("dns")),
             store: Store::read(root.table("store"), source),
             reload: Reload::read(root.table("reload")),
+            telemetry: Telemetry::read(root.table("telemetry")),
             plugins: Plugins::read(root.table("plugins"), source),
             registries: read_registries(&mut root, source),
             keys: read_keys(&mut root),
@@ -553,6 +567,24 @@ impl Store {
         let store = Self { file, entries: table.number("entries", 1..100_000_000, 100_000) };
         table.finish();
         store
+    }
+}
+
+impl Telemetry {
+    fn read(mut table: Reader<'_>) -> Self {
+        let otlp = table.parsed("otlp", "a URL such as \"http://127.0.0.1:4318\"", |text| {
+            let fits = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+            match reqwest::Url::parse(text) {
+                Ok(url) if fits(&url) => Ok(text.to_owned()),
+                _ => Err(format!("must be a URL such as \"http://127.0.0.1:4318\", is {text:?}")),
+            }
+        });
+        if table.written() && !table.has("otlp") {
+            table.missing("otlp", "say where the collector is: otlp = \"http://127.0.0.1:4318\"");
+        }
+        let telemetry = Self { otlp, sampling: table.part("sampling", 1.0), at: table.at().clone() };
+        table.finish();
+        telemetry
     }
 }
 

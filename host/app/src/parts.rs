@@ -179,6 +179,14 @@ fn unchangeable(before: &Config, after: &Config, mistakes: &mut Diagnostics) {
     if before.limits.workers != after.limits.workers {
         fixed(&after.limits.workers_at, "limits.workers", before.limits.workers.to_string());
     }
+    let telemetry = |config: &Config| {
+        let telemetry = &config.telemetry;
+        (telemetry.otlp.as_ref().map(|otlp| otlp.value.clone()), telemetry.sampling.to_bits())
+    };
+    if telemetry(before) != telemetry(after) {
+        let was = before.telemetry.otlp.as_ref().map_or("not there", |otlp| otlp.value.as_str());
+        fixed(&after.telemetry.at, "telemetry.otlp", format!("{was}, sampling {}", before.telemetry.sampling));
+    }
     let log = |Log { format, level, .. }: &Log| (*format, level.clone());
     if log(&before.log) != log(&after.log) {
         fixed(&after.log.at, "log", format!("{:?} at {:?}", before.log.format, before.log.level).to_lowercase());

@@ -6,12 +6,15 @@ use crate::{
     descriptors,
     inherited::Inherited,
     memory,
+    otlp::{self, Export},
     reload::{LINGER, Reloaded, Reloader, Reloading, log_stages},
     service_manager,
     shutdown::{self, Told},
     successor::{Successor, UpgradeError},
+    tap::{self, Filter},
 };
 use actix_rt::Arbiter;
+use futures_util::StreamExt;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -19,10 +22,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
-use wasmilter_admin::{Admin, Phase, Readiness, ReloadHook};
+use wasmilter_admin::{Admin, Hooks, Lines, Phase, Readiness, ReloadHook, TapHook};
 use wasmilter_milter::{Address, Listener, Opening};
 
 /// Why the daemon does not run, or ended.
@@ -50,6 +53,9 @@ pub struct Addresses {
     /// For monitoring.
     pub admin: Option<SocketAddr>,
 }
+
+/// Listeners to `/tap` at one time: each costs a copy of the names and numbers of every decision.
+const TAPS: usize = 8;
 
 /// For what the parts do after their own bounds have passed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -86,6 +92,8 @@ impl App {
         let admin = sockets.admin.map(|admin| self.start_admin(admin, &readiness)).transpose()?;
         let listeners = sockets.milter;
         let milter = listeners.iter().map(|listener| listener.address().clone()).collect();
+
+        let spans = self.start_spans();
 
         let workers: Vec<Arbiter> = (0..self.parts.config.limits.workers).map(|_| Arbiter::new()).collect();
         let handles: Vec<_> = workers.iter().map(Arbiter::handle).collect();
@@ -161,6 +169,9 @@ impl App {
             signal = signals.stop() => tracing::warn!(signal, "told again: not waiting for messages in flight"),
         }
         stop_workers(workers).await;
+        if let Some(spans) = spans {
+            spans.stop().await;
+        }
         if let Some(admin) = admin {
             admin.stop(true).await;
         }
@@ -172,8 +183,9 @@ impl App {
     }
 
     fn start_admin(&self, admin: Admin, readiness: &Readiness) -> Result<wasmilter_admin::Handle, ServeError> {
+        let hooks = Hooks { reload: Some(reload_by_request(self.reloader())), tap: Some(self.tap_by_request()) };
         let server = admin
-            .serve(self.process.registry.clone(), readiness.clone(), Some(reload_by_request(self.reloader())))
+            .serve(self.process.registry.clone(), readiness.clone(), hooks)
             .map_err(|error| ServeError::System("serving the admin address", error))?;
         let handle = server.handle();
         actix_rt::spawn(async move {
@@ -244,6 +256,22 @@ fn start_successor<'l>(listeners: impl Iterator<Item = &'l Listener>) -> Option<
     }
 }
 
+/// The task that sends spans.
+struct Spans {
+    task: tokio::task::JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Spans {
+    /// Lets it send what it has; its requests have a bound.
+    async fn stop(self) {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "sending spans did not end well");
+        }
+    }
+}
+
 /// Its process id when it is ready; pending without one.
 async fn ready_of(successor: &mut Option<Successor>) -> Result<u32, UpgradeError> {
     match successor {
@@ -255,6 +283,32 @@ async fn ready_of(successor: &mut Option<Successor>) -> Result<u32, UpgradeError
 fn stays(error: &UpgradeError) {
     tracing::error!(%error, "no other process takes over, this one goes on");
     service_manager::status("taking mail, the last upgrade failed: see the log");
+}
+
+impl App {
+    /// `/tap`.
+    fn tap_by_request(&self) -> TapHook {
+        let metrics = Arc::clone(&self.process.pipeline_metrics);
+        let places = Arc::new(Semaphore::new(TAPS));
+        Arc::new(move |query| {
+            let filter = Filter::parse(query)?;
+            let place = Arc::clone(&places).try_acquire_owned().map_err(|_| format!("{TAPS} listen already"))?;
+            // The stream has the place until it ends.
+            let lines: Lines = Box::pin(tap::lines(metrics.feed(), filter).map(move |line| (&place, line).1));
+            Ok(lines)
+        })
+    }
+
+    fn start_spans(&self) -> Option<Spans> {
+        let telemetry = &self.parts.config.telemetry;
+        let collector = telemetry.otlp.as_ref()?.value.clone();
+        let export = Export { collector, sampling: telemetry.sampling };
+        let (stop, stopped) = oneshot::channel();
+        // Listens from now on: setting up the client takes longer than the first message.
+        let listener = self.process.pipeline_metrics.feed().listen();
+        let metrics = self.process.span_metrics.clone();
+        Some(Spans { task: actix_rt::spawn(otlp::run(export, listener, metrics, stopped)), stop })
+    }
 }
 
 /// `POST /reload`.

@@ -94,4 +94,9 @@ impl Answer {
         self.body.take(LONGEST).read_to_string(&mut text).context("reading the daemon's answer")?;
         Ok(text)
     }
+
+    /// The body, line by line as it comes.
+    pub(crate) fn lines(self) -> impl Iterator<Item = std::io::Result<String>> {
+        self.body.lines()
+    }
 }

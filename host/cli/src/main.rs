@@ -11,6 +11,7 @@ mod pid_file;
 mod plugin;
 mod reload;
 mod serve;
+mod tap;
 mod top;
 mod trial;
 
@@ -32,6 +33,7 @@ Examples:
   wasmilter serve --config wasmilter.toml              take mail
   wasmilter reload --config wasmilter.toml             have the daemon read its configuration again
   wasmilter top                                        what the daemon is doing, stage by stage
+  wasmilter tap --failure any                          decisions as they happen
   wasmilter plugin new subject-filter --lang python    begin a plugin in one of seven languages
   wasmilter plugin inspect plugin.wasm                 what a plugin is and what it can reach
 
@@ -48,6 +50,7 @@ enum Command {
     Serve(serve::Serve),
     Reload(reload::Reload),
     Top(top::Top),
+    Tap(tap::Tap),
     Check(check::Check),
     Try(trial::Try),
     Plugin(plugin::Plugin),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Reload(reload) => reload.run(),
         Command::Top(top) => top.run(),
+        Command::Tap(tap) => tap.run(),
         Command::Check(check) => check.run(),
         Command::Try(trial) => trial.run(),
         Command::Plugin(plugin) => plugin.run(),

@@ -79,6 +79,15 @@ pub(crate) fn check(decision: &Decision) -> Result<(), Failure> {
     check_facts(&decision.facts)
 }
 
+/// What a hook said, as a verdict.
+pub(crate) fn of_hook(verdict: HookVerdict) -> Verdict {
+    match verdict {
+        HookVerdict::Next => Verdict::Next,
+        HookVerdict::Reject(reply) => Verdict::Reject(reply),
+        HookVerdict::Tempfail(reply) => Verdict::Tempfail(reply),
+    }
+}
+
 /// The same for an envelope hook.
 pub(crate) fn check_hook(decision: &HookDecision) -> Result<(), Failure> {
     match &decision.verdict {

@@ -7,6 +7,7 @@ use crate::{
     merge::{Merge, Together, Unmade},
     metrics::{Counted, DoorMetrics},
     pipeline::Shared,
+    record::Record,
     stage::{Ask, Decide, Mode},
     step::Step,
     turns::{Ticket, Turns},
@@ -432,18 +433,20 @@ impl Gate {
     async fn ask(self, hook: Hook, so_far: Transaction) -> HookJudged {
         let started = Instant::now();
         let mut message = Arc::new(ParsedMessage::without_content(so_far));
+        let mut trace = Trace::default();
         let verdict = match self.let_in().await {
             Ok(let_in) => {
                 let deadline = clock::after(self.shared.limits.message_deadline.min(HOOK_DEADLINE));
-                let stages = turn::within(Some(let_in.turn()), self.asked_stages(&hook, &mut message, deadline));
+                let stages =
+                    turn::within(Some(let_in.turn()), self.asked_stages(&hook, &mut message, &mut trace, deadline));
                 let verdict = AssertUnwindSafe(stages).catch_unwind().await;
                 verdict.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
             }
             Err(no_room) => Err(no_room),
         };
-        let verdict = verdict.unwrap_or_else(|failure| combine::at_hook(self.give_up(failure, &mut Trace::default())));
-        self.door.hook_judged(&hook, combine::hook_name(&verdict), started.elapsed());
-        tracing::debug!(id = &*message.id, hook = hook.name(), verdict = combine::hook_name(&verdict), "hook judged");
+        let verdict = verdict.unwrap_or_else(|failure| combine::at_hook(self.give_up(failure, &mut trace)));
+        trace.took = started.elapsed();
+        self.report_hook(&hook, &message, &trace, &verdict);
         HookJudged { verdict, facts: message.facts.clone() }
     }
 
@@ -452,6 +455,7 @@ impl Gate {
         &self,
         hook: &Hook,
         message: &mut Arc<ParsedMessage>,
+        trace: &mut Trace,
         deadline: Deadline,
     ) -> Result<HookVerdict, Failure> {
         let routes = &self.shared.routes;
@@ -469,7 +473,10 @@ impl Gate {
         while let [lane, later @ ..] = lanes {
             let deadline =
                 clock::share(deadline, lane.stage.timeout, later.iter().map(|lane| lane.stage.timeout).sum());
-            match self.asked_stage(lane, hook, message, deadline).await? {
+            let mut stage = stage_trace(lane);
+            let said = self.asked_stage(lane, hook, message, deadline, &mut stage).await;
+            trace.stages.push(stage);
+            match said? {
                 HookVerdict::Next => {}
                 verdict => return Ok(verdict),
             }
@@ -484,10 +491,10 @@ impl Gate {
         hook: &Hook,
         message: &mut Arc<ParsedMessage>,
         deadline: Deadline,
+        trace: &mut StageTrace,
     ) -> Result<HookVerdict, Failure> {
         let started = Instant::now();
-        let mut trace = stage_trace(lane);
-        let outcome = match wanted(lane, message, &mut trace) {
+        let outcome = match wanted(lane, message, trace) {
             Ok(false) => {
                 lane.metrics.skipped.inc();
                 return Ok(HookVerdict::Next);
@@ -499,7 +506,7 @@ impl Gate {
                         Ask { hook: hook.clone(), so_far, deadline, turn, slot }
                     };
                     let crowded = self.is_crowded();
-                    let decided = lane.call(self.worker, deadline, crowded, &mut admitted, &mut trace, ask).await;
+                    let decided = lane.call(self.worker, deadline, crowded, &mut admitted, trace, ask).await;
                     let decided = decided.and_then(|decision| combine::check_hook(&decision).map(|()| decision));
                     admitted.settle(decided.as_ref().err());
                     decided
@@ -509,9 +516,11 @@ impl Gate {
             Err(failure) => Err(failure),
         };
         trace.took = started.elapsed();
-        lane.metrics.called(&trace);
+        lane.metrics.called(trace);
         match outcome {
             Ok(decision) => {
+                trace.ran = true;
+                trace.verdict = Some(combine::of_hook(decision.verdict.clone()));
                 lane.metrics.decided(combine::hook_name(&decision.verdict));
                 if trace.shadow {
                     return Ok(HookVerdict::Next);
@@ -521,11 +530,14 @@ impl Gate {
             }
             Err(failure) => {
                 lane.failed(&message.id, &failure);
+                trace.failure = Some(failure.clone());
                 match failure.cause {
-                    _ if trace.shadow => Ok(HookVerdict::Next),
-                    Cause::Deadline => Err(failure),
+                    Cause::Deadline if !trace.shadow => Err(failure),
                     cause => {
-                        Ok(combine::at_hook(combine::after_failure(&lane.stage.name, cause, lane.stage.on_failure)))
+                        let verdict = combine::after_failure(&lane.stage.name, cause, lane.stage.on_failure);
+                        let verdict = combine::at_hook(verdict);
+                        trace.verdict = Some(combine::of_hook(verdict.clone()));
+                        Ok(if trace.shadow { HookVerdict::Next } else { verdict })
                     }
                 }
             }
@@ -540,7 +552,19 @@ impl Gate {
         verdict
     }
 
-    /// Metrics and log line, both from the trace.
+    /// Metrics, a line for debugging, and what listeners hear.
+    fn report_hook(&self, hook: &Hook, message: &ParsedMessage, trace: &Trace, verdict: &HookVerdict) {
+        let name = combine::hook_name(verdict);
+        self.door.hook_judged(hook, name, trace.took);
+        tracing::debug!(id = &*message.id, hook = hook.name(), verdict = name, "hook judged");
+        self.shared.metrics.feed.tell(|| Record {
+            hook: Some(hook.name()),
+            queue_id: message.envelope.queue_id.clone(),
+            ..Record::new(&message.id, self.door.name, name, trace)
+        });
+    }
+
+    /// Metrics, log line and what listeners hear, all from the trace.
     fn report(&self, run: &Run, verdict: &Verdict) {
         let metrics = &self.shared.metrics;
         self.door.judged(verdict.name());
@@ -559,6 +583,11 @@ impl Gate {
             host_failure = run.trace.host.as_ref().map(tracing::field::display),
             "message judged"
         );
+        metrics.feed.tell(|| Record {
+            queue_id: run.received.envelope.queue_id.clone(),
+            size: run.received.size(),
+            ..Record::new(&run.received.id, self.door.name, verdict.name(), &run.trace)
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is counted. Names are part of the public interface; a test lists them.
 
+use crate::feed::Feed;
 use prometheus::{
     Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, core::Collector,
@@ -19,7 +20,7 @@ use wasmilter_message::{
     trace::StageTrace,
 };
 
-/// The pipeline's metrics. Registered once per process; a reload keeps them.
+/// The pipeline's metrics, and the feed of its decisions. Registered once per process; a reload keeps them.
 #[derive(Debug)]
 pub struct Metrics {
     stage_duration: HistogramVec,
@@ -47,6 +48,7 @@ pub struct Metrics {
     pub(crate) messages_waiting: IntGauge,
     /// `wasmilter_host_failures_total{cause}`
     pub(crate) host_failures: IntCounterVec,
+    pub(crate) feed: Feed,
 }
 
 /// Values of the label `verdict` for decisions of stages.
@@ -217,11 +219,24 @@ impl Metrics {
                 "Messages and hooks that the host itself had to answer with a temporary failure, by cause.",
                 &["cause"],
             )?,
+            feed: Feed::new(registered(
+                registry,
+                IntGauge::new(
+                    "wasmilter_listeners",
+                    "Who hears every decision now: `wasmilter tap`, and the task that sends spans.",
+                )?,
+            )?),
         };
         for cause in HOST_CAUSES {
             metrics.host_failures.with_label_values(&[cause.name()]);
         }
         Ok(Arc::new(metrics))
+    }
+
+    /// Decisions as they happen.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The series of one door, looked up once.

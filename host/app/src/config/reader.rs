@@ -122,6 +122,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A part of a whole, 0 to 1.
+    pub(super) fn part(&mut self, name: &'static str, default: f64) -> f64 {
+        let Some((value, at)) = self.field(name) else { return default };
+        let float = value.as_float().map(|float| float.as_str());
+        let written = float.or_else(|| value.as_integer().map(|integer| integer.as_str()));
+        match written.and_then(|text| text.parse::<f64>().ok()) {
+            Some(part) if (0.0..=1.0).contains(&part) => part,
+            _ => {
+                let shown = written.map_or_else(|| kind(value), str::to_owned);
+                self.wrong(&at, format!("must be a number from 0 to 1, is {shown}"), None);
+                default
+            }
+        }
+    }
+
     /// Yes or no.
     pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
         let Some((value, at)) = self.field(name) else { return default };

@@ -287,7 +287,7 @@ fn hooks_and_messages_share_the_breaker() {
 fn the_gauge_forgets_a_pipeline_that_is_gone() {
     paused(async {
         let (policy, mood) = moody();
-        let Bench { pipeline, registry } = Bench::new(vec![stage("s", &policy)]);
+        let Bench { pipeline, registry, .. } = Bench::new(vec![stage("s", &policy)]);
         set(&mood, Some(Cause::Trap));
         for _ in 0..5 {
             pipeline.judge(0).judge(mail()).await;

@@ -210,6 +210,7 @@ pub(super) fn condition(source: &str) -> Option<Condition> {
 pub(super) struct Bench {
     pub(super) pipeline: Pipeline,
     pub(super) registry: Registry,
+    pub(super) feed: crate::feed::Feed,
 }
 
 impl Bench {
@@ -220,7 +221,8 @@ impl Bench {
     pub(super) fn with(plan: impl Into<Plan>, limits: Limits) -> Self {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).expect("a new registry");
-        Self { pipeline: Pipeline::start(plan, limits, Arc::new(InMemory), metrics, &[]), registry }
+        let feed = metrics.feed().clone();
+        Self { pipeline: Pipeline::start(plan, limits, Arc::new(InMemory), metrics, &[]), registry, feed }
     }
 
     pub(super) async fn judge(&self) -> JudgedMessage {

@@ -5,6 +5,7 @@ mod breaker;
 mod fake;
 mod faults;
 mod groups;
+mod heard;
 mod hooks;
 mod limits;
 mod names;

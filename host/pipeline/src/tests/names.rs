@@ -16,6 +16,7 @@ fn metrics_have_their_names_from_the_start() {
                 "wasmilter_hook_duration_seconds",
                 "wasmilter_hooks_total",
                 "wasmilter_host_failures_total",
+                "wasmilter_listeners",
                 "wasmilter_message_duration_seconds",
                 "wasmilter_message_size_bytes",
                 "wasmilter_message_wait_seconds",
