@@ -1,6 +1,7 @@
 //! A private clamd with a signature database of its own: EICAR and nothing else, ready in a second, no download.
 
 use crate::{scratch::Scratch, server::Server};
+use nix::sys::signal::Signal;
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -13,8 +14,9 @@ use std::{
 #[derive(Debug)]
 pub struct Clamd {
     socket: PathBuf,
-    _server: Server,
-    _scratch: Scratch,
+    config: PathBuf,
+    server: Server,
+    scratch: Scratch,
 }
 
 /// The EICAR test file, put together here so that no scanner takes this source for it.
@@ -33,10 +35,31 @@ impl Clamd {
         let piece: String = eicar().bytes().skip(28).take(32).map(|byte| format!("{byte:02x}")).collect();
         scratch.write("db/tests.ndb", format!("Tests.Eicar.Body:0:*:{piece}\n"));
         let config = scratch.write("clamd.conf", CONF.replace("SCRATCH", &scratch.path().display().to_string()));
-        let mut server =
-            Server::start(Command::new("/usr/sbin/clamd").arg("-c").arg(config), &scratch.join("clamd.out"));
-        server.wait_ready(Duration::from_secs(60), || ping(&socket));
-        Self { socket, _server: server, _scratch: scratch }
+        let server = run(&config, &scratch);
+        let mut clamd = Self { socket, config, server, scratch };
+        clamd.wait_ready();
+        clamd
+    }
+
+    /// Ends it as a crash would, or when it has ended already, does nothing.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Stops it in the middle of whatever it does, or lets it go on: a scanner that accepts and does not answer.
+    pub fn freeze(&self, frozen: bool) {
+        self.server.signal(if frozen { Signal::SIGSTOP } else { Signal::SIGCONT });
+    }
+
+    /// Starts it again after [`Self::kill`] and waits until it answers.
+    pub fn restart(&mut self) {
+        self.server = run(&self.config, &self.scratch);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
+        let socket = &self.socket;
+        self.server.wait_ready(Duration::from_secs(60), || ping(socket));
     }
 
     /// Where it listens, as an address of `[services.NAME]`.
@@ -44,6 +67,10 @@ impl Clamd {
     pub fn address(&self) -> String {
         format!("unix:{}", self.socket.display())
     }
+}
+
+fn run(config: &Path, scratch: &Scratch) -> Server {
+    Server::start(Command::new("/usr/sbin/clamd").arg("-c").arg(config), &scratch.join("clamd.out"))
 }
 
 fn ping(socket: &Path) -> bool {

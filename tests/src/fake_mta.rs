@@ -332,6 +332,21 @@ impl FakeMta {
     }
 
     async fn send_until_end(&mut self, mail: &Mail) -> io::Result<Outcome> {
+        match self.send_before(mail, b'E').await? {
+            Ok(recipients) => Ok(Outcome { recipients, ..self.end_of_message().await? }),
+            Err(refused) => Ok(refused),
+        }
+    }
+
+    /// A transaction up to and including that command (`M`, `R`, `T`, `L`, `N`, or `B` with the first chunk of the body), for
+    /// clients that do not end what they begin. Nothing of it stays unwritten.
+    pub async fn begin(&mut self, mail: &Mail, last: u8) -> io::Result<()> {
+        let _not_refused = self.send_before(mail, last).await?.is_ok();
+        self.flush().await
+    }
+
+    /// Everything before `E`, or up to the end of `last`. Gives the accepted recipients, or what the filter said instead.
+    async fn send_before(&mut self, mail: &Mail, last: u8) -> io::Result<Result<Vec<String>, Outcome>> {
         self.messages += 1;
         let queue_id = format!("4Queue{}", self.messages);
         let id: [(&str, &str); 1] = [("i", &queue_id)];
@@ -347,7 +362,10 @@ impl FakeMta {
         let arguments = mail.sender_arguments.iter().map(String::as_str);
         let data = strings([mail.sender.as_str()].into_iter().chain(arguments));
         if let Some(reply) = self.command(b'M', &data).await?.filter(Reply::refuses) {
-            return Ok(ended(b'M', reply));
+            return Ok(Err(ended(b'M', reply)));
+        }
+        if last == b'M' {
+            return Ok(Ok(Vec::new()));
         }
 
         let mut recipients = Vec::new();
@@ -364,14 +382,20 @@ impl FakeMta {
             }
         }
         if let (true, Some(reply)) = (recipients.is_empty(), refusal) {
-            return Ok(ended(b'R', reply));
+            return Ok(Err(ended(b'R', reply)));
+        }
+        if last == b'R' {
+            return Ok(Ok(recipients));
         }
 
         if postfix {
             self.macros(b'T', &id);
         }
         if let Some(reply) = self.command(b'T', b"").await?.filter(Reply::refuses) {
-            return Ok(ended(b'T', reply));
+            return Ok(Err(ended(b'T', reply)));
+        }
+        if last == b'T' {
+            return Ok(Ok(recipients));
         }
         for (name, value) in &mail.headers {
             if postfix {
@@ -382,14 +406,20 @@ impl FakeMta {
             data.extend(value.iter().filter(|byte| **byte != b'\r'));
             data.push(0);
             if let Some(reply) = self.command(b'L', &data).await?.filter(|reply| reply.command != b'c') {
-                return Ok(ended(b'L', reply));
+                return Ok(Err(ended(b'L', reply)));
             }
+        }
+        if last == b'L' {
+            return Ok(Ok(recipients));
         }
         if postfix {
             self.macros(b'N', &id);
         }
         if let Some(reply) = self.command(b'N', b"").await?.filter(|reply| reply.command != b'c') {
-            return Ok(ended(b'N', reply));
+            return Ok(Err(ended(b'N', reply)));
+        }
+        if last == b'N' {
+            return Ok(Ok(recipients));
         }
         for chunk in mail.body.chunks(65_535) {
             if postfix {
@@ -397,14 +427,14 @@ impl FakeMta {
             }
             match self.command(b'B', chunk).await? {
                 Some(reply) if reply.command == b's' => break,
-                Some(reply) if reply.command != b'c' => return Ok(ended(b'B', reply)),
+                Some(reply) if reply.command != b'c' => return Ok(Err(ended(b'B', reply))),
+                _ if last == b'B' => return Ok(Ok(recipients)),
                 _ => {}
             }
         }
         let at_end = if postfix { id } else { [("{msg_id}", "<1@example.org>")] };
         self.macros(b'E', &at_end);
-        let outcome = self.end_of_message().await?;
-        Ok(Outcome { recipients, ..outcome })
+        Ok(Ok(recipients))
     }
 
     /// `E`, and everything up to the final reply.
@@ -426,6 +456,13 @@ impl FakeMta {
                 _ => outcome.edits.push(self.edit(&reply)?),
             }
         }
+    }
+
+    /// `E`, and no more writing: the filter sees the end of the stream while it judges.
+    pub async fn end_and_close_one_side(&mut self) -> io::Result<()> {
+        self.queue(b'E', b"");
+        self.flush().await?;
+        self.stream.shutdown().await
     }
 
     /// Ends the transaction.

@@ -4,6 +4,7 @@
 use crate::{ports, scratch::Scratch, server::Server};
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -17,8 +18,9 @@ pub const SCORE: f64 = 7.5;
 #[derive(Debug)]
 pub struct Rspamd {
     address: SocketAddr,
-    _server: Server,
-    _scratch: Scratch,
+    config: PathBuf,
+    server: Server,
+    scratch: Scratch,
 }
 
 impl Rspamd {
@@ -31,12 +33,26 @@ impl Rspamd {
         let config =
             CONF.replace("SCRATCH", &scratch.path().display().to_string()).replace("ADDRESS", &address.to_string());
         let config = scratch.write("rspamd.conf", config);
-        let mut server = Server::start(
-            Command::new("/usr/bin/rspamd").args(["-f", "-i", "-c"]).arg(config),
-            &scratch.join("rspamd.out"),
-        );
-        server.wait_ready(Duration::from_secs(120), || TcpStream::connect(address).is_ok());
-        Self { address, _server: server, _scratch: scratch }
+        let server = run(&config, &scratch);
+        let mut rspamd = Self { address, config, server, scratch };
+        rspamd.wait_ready();
+        rspamd
+    }
+
+    /// Ends it as a crash would, or when it has ended already, does nothing.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it again after [`Self::kill`] and waits until it takes connections.
+    pub fn restart(&mut self) {
+        self.server = run(&self.config, &self.scratch);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
+        let address = self.address;
+        self.server.wait_ready(Duration::from_secs(120), || TcpStream::connect(address).is_ok());
     }
 
     /// Where its scanner listens, as an address of `[services.NAME]`.
@@ -44,6 +60,10 @@ impl Rspamd {
     pub fn address(&self) -> String {
         format!("inet:{}", self.address)
     }
+}
+
+fn run(config: &Path, scratch: &Scratch) -> Server {
+    Server::start(Command::new("/usr/bin/rspamd").args(["-f", "-i", "-c"]).arg(config), &scratch.join("rspamd.out"))
 }
 
 const CONF: &str = r#"

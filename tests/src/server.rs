@@ -105,6 +105,16 @@ impl Server {
         status
     }
 
+    /// Ends it and what it started at once, as a crash would, and waits for that. Nothing when it has ended already.
+    pub fn kill(&mut self) {
+        if self.ended().is_some() {
+            return;
+        }
+        let _gone = killpg(self.id(), Signal::SIGKILL);
+        let _status = self.child.wait().unwrap();
+        tell_guardian(&format!("ended {}", self.pid()));
+    }
+
     fn id(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }

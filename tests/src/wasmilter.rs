@@ -41,7 +41,14 @@ impl Wasmilter {
     /// Starts it at any milter address.
     #[must_use]
     pub fn start_at(listen: &str, config: &str) -> Self {
-        Self::start_by(Command::new(binary()), &[listen.to_owned()], config, &[])
+        Self::start_on(&[listen], config)
+    }
+
+    /// Starts it at several milter addresses.
+    #[must_use]
+    pub fn start_on(listen: &[&str], config: &str) -> Self {
+        let listen: Vec<String> = listen.iter().map(|address| (*address).to_owned()).collect();
+        Self::start_by(Command::new(binary()), &listen, config, &[])
     }
 
     /// Starts it by a command of the test's, which gets `serve --config FILE` and `more` as arguments. `listen` is what stands in
@@ -61,9 +68,7 @@ impl Wasmilter {
     /// What `/metrics` shows.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let (status, text) = get(self.admin, "/metrics").expect("an answer from /metrics");
-        assert_eq!(status, 200, "{text}");
-        Metrics { text }
+        metrics(self.admin)
     }
 
     /// Its log so far.
@@ -114,6 +119,14 @@ impl Drop for Wasmilter {
             assert!(!self.log().contains("panicked at"), "{}", self.log());
         }
     }
+}
+
+/// What `/metrics` of a host with that admin address shows.
+#[must_use]
+pub fn metrics(admin: SocketAddr) -> Metrics {
+    let (status, text) = get(admin, "/metrics").expect("an answer from /metrics");
+    assert_eq!(status, 200, "{text}");
+    Metrics { text }
 }
 
 /// The metrics of one moment, in the text format of Prometheus.
@@ -180,10 +193,11 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("WASMILTER_BIN") {
         return path.into();
     }
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.ancestors().nth(2).unwrap().join("wasmilter");
-    assert!(binary.exists(), "no {}: build it with `cargo build --package wasmilter`", binary.display());
-    binary
+    let ours = std::env::current_exe().unwrap();
+    // Tests are in `deps`, one below; other programs are beside it.
+    let found =
+        ours.ancestors().skip(1).take(2).map(|directory| directory.join("wasmilter")).find(|file| file.exists());
+    found.unwrap_or_else(|| panic!("no wasmilter beside {}: build it with `cargo build --workspace`", ours.display()))
 }
 
 /// An HTTP GET; status and body, or none without an answer.

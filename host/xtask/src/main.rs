@@ -10,6 +10,7 @@ mod manual;
 mod plugins;
 mod process;
 mod run;
+mod soak;
 mod test;
 
 use anyhow::Result;
@@ -69,6 +70,13 @@ enum Recipe {
         #[arg(long)]
         keep: bool,
     },
+    /// One host process under load for an hour, with plugins, services and clients that misbehave; every answer is checked.
+    /// `cargo xtask soak --help` tells how.
+    Soak {
+        /// Passed on to the soak: `--minutes 60 --seed 1`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Formatting, lints, documentation; licences and advisories where cargo-deny is installed.
     Check,
 }
@@ -87,6 +95,7 @@ fn main() -> Result<()> {
         Recipe::Test { filter } => test::run(&filter),
         Recipe::Bench { arguments } => bench::run(&arguments),
         Recipe::Fuzz { target, seconds, keep } => fuzz::run(target.as_deref(), seconds, keep),
+        Recipe::Soak { arguments } => soak::run(&arguments),
         Recipe::Check => check::run(),
     }
 }

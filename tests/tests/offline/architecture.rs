@@ -12,7 +12,7 @@ const LEVELS: &[&[&str]] = &[
     &["wasmilter-pipeline", "wasmilter-admin", "wasmilter-cases"],
     &["wasmilter-app", "wasmilter-toolchain"],
     &["wasmilter", "wasmilter-tests"],
-    &["wasmilter-bench"],
+    &["wasmilter-bench", "wasmilter-soak"],
 ];
 
 /// Outside crates that only these crates of ours may name. The composition root starts actix's system; nothing else
@@ -28,7 +28,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("memmap2", &["wasmilter-spool"]),
     ("mail-parser", &["wasmilter-message"]),
     ("toml", &["wasmilter-app", "wasmilter-cases", "wasmilter-toolchain", "wasmilter-tests", "xtask"]),
-    ("clap", &["wasmilter", "wasmilter-bench", "xtask"]),
+    ("clap", &["wasmilter", "wasmilter-bench", "wasmilter-soak", "xtask"]),
     ("oci-client", &["wasmilter-registry"]),
     ("minisign-verify", &["wasmilter-registry"]),
     ("redb", &["wasmilter-services"]),
