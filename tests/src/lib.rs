@@ -26,6 +26,7 @@ pub mod script;
 pub mod sendmail;
 pub mod server;
 pub mod sink;
+pub mod small_disk;
 pub mod smtp_client;
 pub mod spamd;
 pub mod transaction;

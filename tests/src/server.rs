@@ -170,15 +170,20 @@ pub(crate) fn keep_at_end(directory: &Path) {
     tell_guardian(&format!("keep {}", directory.display()));
 }
 
-/// Reads lines `started PID`, `ended PID`, `remove DIRECTORY`, `keep DIRECTORY`. When any directory is to be kept, all
+pub(crate) fn unmount_at_end(directory: &Path) {
+    tell_guardian(&format!("mounted {}", directory.display()));
+}
+
+/// Reads lines `started PID`, `ended PID`, `mounted DIRECTORY`, `remove DIRECTORY`, `keep DIRECTORY`. When any directory is to be kept, all
 /// are: the logs of the servers that tests share belong to the failure too.
 const GUARDIAN: &str = r#"
 trap '' INT TERM HUP
-pids=' '; directories=''; keep=''
+pids=' '; mounts=''; directories=''; keep=''
 while read -r verb what; do
   case $verb in
     started) pids="$pids$what " ;;
     ended) pids=$(printf %s "$pids" | sed "s/ $what / /") ;;
+    mounted) mounts="$mounts $what" ;;
     remove) directories="$directories $what" ;;
     keep) keep=yes ;;
   esac
@@ -187,6 +192,7 @@ done
 for pid in $pids; do kill -TERM "-$pid"; done
 [ "$pids" = ' ' ] || sleep 2
 for pid in $pids; do kill -KILL "-$pid"; done
+for directory in $mounts; do umount -l "$directory"; done
 [ -n "$keep" ] && exit
 for directory in $directories; do rm -rf -- "$directory"; rmdir -- "${directory%/*}"; done
 "#;

@@ -24,7 +24,7 @@ pub struct Wasmilter {
     server: Server,
     admin: SocketAddr,
     config: PathBuf,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Wasmilter {
@@ -61,8 +61,15 @@ impl Wasmilter {
         let file = scratch.write("wasmilter.toml", complete(&head, config));
         command.args(["serve", "--config"]).arg(&file).args(more).current_dir(scratch.path());
         let mut server = Server::start(&mut command, &scratch.join("wasmilter.log"));
-        server.wait_ready(START, || get(admin, "/readyz").is_some_and(|(status, _)| status == 200));
-        Self { server, admin, config: file, _scratch: scratch }
+        server.wait_ready(START, || ready(admin));
+        Self { server, admin, config: file, scratch }
+    }
+
+    /// Starts it anew after it ended, as a supervisor would; does not wait until it is ready.
+    pub fn revive(&mut self) {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config"]).arg(&self.config).current_dir(self.scratch.path());
+        self.server = Server::start(&mut command, &self.scratch.join("wasmilter.log"));
     }
 
     /// What `/metrics` shows.
@@ -119,6 +126,12 @@ impl Drop for Wasmilter {
             assert!(!self.log().contains("panicked at"), "{}", self.log());
         }
     }
+}
+
+/// Whether the host with that admin address takes mail.
+#[must_use]
+pub fn ready(admin: SocketAddr) -> bool {
+    get(admin, "/readyz").is_some_and(|(status, _)| status == 200)
 }
 
 /// What `/metrics` of a host with that admin address shows.

@@ -139,8 +139,9 @@ pub(crate) fn word(stage: &Stage) -> String {
 
 /// The host's configuration in that generation.
 pub(crate) fn configuration(generation: u32, clamd: &str) -> String {
+    // A machine with other things to do must not make answers of its own.
     let mut config = format!(
-        "[limits]\nbody_in_memory = \"32kB\"\n[log]\nlevel = \"warn\"\n[services.clamd]\naddress = {clamd:?}\ntimeout = \"2s\"\n"
+        "[limits]\nbody_in_memory = \"32kB\"\nqueue_time = \"30s\"\n[log]\nlevel = \"warn\"\n[services.clamd]\naddress = {clamd:?}\ntimeout = \"2s\"\n"
     );
     for stage in STAGES {
         config.push_str(&written(stage, generation));
