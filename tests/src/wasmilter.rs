@@ -5,13 +5,14 @@ use crate::{
     scratch::Scratch,
     server::{self, Server},
 };
+use nix::sys::signal::Signal;
 use std::{
     fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -105,6 +106,16 @@ impl Wasmilter {
     /// Whether it has ended.
     pub fn ended(&mut self) -> bool {
         self.server.ended().is_some()
+    }
+
+    /// How it ended, if it did.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.server.ended()
+    }
+
+    /// Tells it to end and does not wait for that.
+    pub fn tell_to_stop(&self) {
+        self.server.signal(Signal::SIGTERM);
     }
 
     /// Tells it to end; panics when it does not end well, or has panicked on the way.
