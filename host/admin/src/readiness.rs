@@ -16,6 +16,8 @@ pub enum Phase {
     Starting,
     /// Takes mail.
     Ready,
+    /// A worker does not answer; sessions on it wait.
+    Stuck,
     /// Was told to stop: takes no new mail, messages in flight may finish.
     Stopping,
 }
@@ -27,6 +29,7 @@ impl Phase {
         match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Stuck => "stuck",
             Self::Stopping => "stopping",
         }
     }
@@ -39,6 +42,7 @@ impl Readiness {
             Phase::Starting => 0,
             Phase::Ready => 1,
             Phase::Stopping => 2,
+            Phase::Stuck => 3,
         };
         self.0.store(number, Ordering::Release);
     }
@@ -49,6 +53,7 @@ impl Readiness {
         match self.0.load(Ordering::Acquire) {
             0 => Phase::Starting,
             1 => Phase::Ready,
+            3 => Phase::Stuck,
             _ => Phase::Stopping,
         }
     }

@@ -13,6 +13,7 @@ use crate::{
 use prometheus::Registry;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use wasmilter_message::{body::BodyStore, policy::Policy};
 use wasmilter_pipeline::Pipeline;
 use wasmilter_services::{ResolverMetrics, ServiceMetrics, StoreMetrics};
 use wasmilter_wasm::{Outside, SandboxError};
@@ -109,6 +110,19 @@ impl App {
     #[must_use]
     pub fn warnings(&self) -> &Diagnostics {
         &self.parts.warnings
+    }
+
+    /// Puts another plugin in the place of a stage's, until a reload makes that stage anew: for tests, which need one that fails as no
+    /// plugin in a sandbox can.
+    pub fn replace_policy(&mut self, stage: &str, policy: &Arc<dyn Policy>) {
+        for prepared in self.parts.prepared.stages.iter_mut().filter(|prepared| &*prepared.name == stage) {
+            prepared.policy = Arc::clone(policy);
+        }
+    }
+
+    /// The same for where bodies are kept.
+    pub fn replace_bodies(&mut self, bodies: Arc<dyn BodyStore>) {
+        self.parts.bodies.part = bodies;
     }
 
     /// Asks for reloads while the app serves.

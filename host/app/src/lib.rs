@@ -26,6 +26,7 @@ mod tap;
 pub mod telemetry;
 pub mod trial;
 mod watch;
+mod workers;
 
 pub use app::{App, BuildError};
 pub use inherited::Inherited;

@@ -12,8 +12,8 @@ use crate::{
     shutdown::{self, Told},
     successor::{Successor, UpgradeError},
     tap::{self, Filter},
+    workers::{self, Workers},
 };
-use actix_rt::Arbiter;
 use futures_util::StreamExt;
 use std::{
     io,
@@ -43,6 +43,9 @@ pub enum ServeError {
     /// The system does not give what is needed to serve.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
+    /// A worker thread hangs, and does not come back.
+    #[error("worker {0} does not answer: a defect, or a file system that hangs; the daemon must be started again")]
+    Stuck(usize),
 }
 
 /// Where the daemon can be reached, as bound: with the port that the system chose where 0 was configured.
@@ -95,8 +98,8 @@ impl App {
 
         let spans = self.start_spans();
 
-        let workers: Vec<Arbiter> = (0..self.parts.config.limits.workers).map(|_| Arbiter::new()).collect();
-        let handles: Vec<_> = workers.iter().map(Arbiter::handle).collect();
+        let mut workers = Workers::start(self.parts.config.limits.workers);
+        let handles = workers.handles();
         let pipeline = self.start_pipeline(&handles);
 
         let Self { process, parts, reloader, requests } = self;
@@ -114,6 +117,8 @@ impl App {
         let mut successor: Option<Successor> = None;
         let watchdog = service_manager::watchdog(&handles);
         tokio::pin!(watchdog);
+        let watching = workers::stuck(workers.pulses(), &readiness);
+        tokio::pin!(watching);
         let ended = loop {
             tokio::select! {
                 told = signals.next() => match told {
@@ -135,6 +140,7 @@ impl App {
                     }
                 },
                 failure = doors.failure() => break Ended::Failed(failure),
+                worker = &mut watching => break Ended::Stuck(worker),
                 () = &mut watchdog => {}
             }
         };
@@ -168,7 +174,7 @@ impl App {
             () = doors.close(reloading.shutdown()) => reloading.stop().await,
             signal = signals.stop() => tracing::warn!(signal, "told again: not waiting for messages in flight"),
         }
-        stop_workers(workers).await;
+        workers.stop(GRACE).await;
         if let Some(spans) = spans {
             spans.stop().await;
         }
@@ -178,6 +184,7 @@ impl App {
         tracing::info!("stopped");
         match ended {
             Ended::Failed(failure) => Err(ServeError::System("accepting connections", failure)),
+            Ended::Stuck(worker) => Err(ServeError::Stuck(worker)),
             Ended::Told | Ended::Replaced(_) => Ok(()),
         }
     }
@@ -203,6 +210,8 @@ enum Ended {
     /// By the process of that id.
     Replaced(u32),
     Failed(io::Error),
+    /// A worker of that number.
+    Stuck(usize),
 }
 
 /// All that is listened on.
@@ -382,22 +391,5 @@ impl Doors {
 
     async fn all_ended(&mut self) {
         while self.failures.recv().await.is_some() {}
-    }
-}
-
-/// Ends the worker threads. One that does not answer is left behind: the process ends anyway.
-async fn stop_workers(workers: Vec<Arbiter>) {
-    for worker in &workers {
-        worker.stop();
-    }
-    let joined = tokio::task::spawn_blocking(|| {
-        workers.into_iter().for_each(|worker| {
-            if worker.join().is_err() {
-                tracing::error!("a worker thread panicked");
-            }
-        });
-    });
-    if timeout(GRACE, joined).await.is_err() {
-        tracing::warn!("a worker does not end");
     }
 }

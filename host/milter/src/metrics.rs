@@ -14,6 +14,9 @@ pub struct Metrics {
     pub(crate) aborted: IntCounter,
     /// By verdict.
     pub(crate) not_judged: IntCounterVec,
+    /// Of the judge, as seen from here, and of sessions.
+    pub(crate) judge_panics: IntCounter,
+    pub(crate) session_panics: IntCounter,
 }
 
 impl Metrics {
@@ -50,6 +53,8 @@ impl Metrics {
                 ),
                 &["verdict"],
             )?,
+            judge_panics: panics("judge")?,
+            session_panics: panics("session")?,
         };
         for verdict in ["reject", "tempfail"] {
             metrics.not_judged.with_label_values(&[verdict]);
@@ -61,6 +66,14 @@ impl Metrics {
         registry.register(Box::new(metrics.protocol_errors.clone()))?;
         registry.register(Box::new(metrics.aborted.clone()))?;
         registry.register(Box::new(metrics.not_judged.clone()))?;
+        registry.register(Box::new(metrics.judge_panics.clone()))?;
+        registry.register(Box::new(metrics.session_panics.clone()))?;
         Ok(metrics)
     }
+}
+
+/// The panics of one part. The pipeline counts its own under the same name, with the same help.
+fn panics(part: &str) -> Result<IntCounter, prometheus::Error> {
+    let help = "Defects of the host that were caught, by the part that panicked; the log has their places.";
+    IntCounter::with_opts(Opts::new("wasmilter_panics_total", help).const_label("part", part))
 }

@@ -101,21 +101,21 @@ pub async fn serve_doors(
                 Stream::Inet(stream) => { sessions.spawn(serve_one(stream, doors.clone(), closing.clone())); }
                 Stream::Unix(stream) => { sessions.spawn(serve_one(stream, doors.clone(), closing.clone())); }
             },
-            Some(ended) = sessions.join_next() => note_panic(ended),
+            Some(ended) = sessions.join_next() => note_panic(ended, &doors),
         }
     }
     drop(acceptor);
     select! {
-        () = all_ended(&mut sessions) => {}
+        () = all_ended(&mut sessions, &doors) => {}
         () = no_longer(&mut opening, &[Opening::Open, Opening::HandedOver]) => {}
     }
     // Nobody listens any more only when all sessions are gone: then there is nobody to tell either.
     close.send_replace(Closing::Draining);
     let drain = doors.borrow().settings.drain;
-    if timeout(drain, all_ended(&mut sessions)).await.is_err() {
+    if timeout(drain, all_ended(&mut sessions, &doors)).await.is_err() {
         tracing::warn!(%address, connections = sessions.len(), ?drain, "transactions did not end in time: closing");
         close.send_replace(Closing::Now);
-        if timeout(LAST_WORDS, all_ended(&mut sessions)).await.is_err() {
+        if timeout(LAST_WORDS, all_ended(&mut sessions, &doors)).await.is_err() {
             sessions.shutdown().await;
         }
     }
@@ -127,9 +127,9 @@ async fn no_longer(opening: &mut watch::Receiver<Opening>, states: &[Opening]) {
     let _changed_or_nobody = opening.wait_for(|now| !states.contains(now)).await.is_ok();
 }
 
-async fn all_ended(sessions: &mut JoinSet<()>) {
+async fn all_ended(sessions: &mut JoinSet<()>, doors: &watch::Receiver<Arc<Door>>) {
     while let Some(ended) = sessions.join_next().await {
-        note_panic(ended);
+        note_panic(ended, doors);
     }
 }
 
@@ -142,8 +142,9 @@ where
 }
 
 /// Judges that panic are caught in the session; this would be a defect of the door itself.
-fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+fn note_panic(ended: Result<(), tokio::task::JoinError>, doors: &watch::Receiver<Arc<Door>>) {
     if let Err(error) = ended {
+        doors.borrow().metrics.session_panics.inc();
         tracing::error!(%error, "session of the milter door failed");
     }
 }

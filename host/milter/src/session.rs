@@ -469,6 +469,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn unpanicked<T>(&self, judged: std::thread::Result<T>) -> Result<T, Reply> {
         judged.map_err(|_| {
+            self.door.metrics.judge_panics.inc();
             tracing::error!(session = %self.id, "judge panicked");
             host_failed()
         })

@@ -128,7 +128,7 @@ impl Gate {
                 let stages = turn::within(Some(let_in.turn()), self.through_stages(&mut run, deadline));
                 // Whatever panics here is a fault of ours; the client keeps the message.
                 let verdict = AssertUnwindSafe(stages).catch_unwind().await;
-                verdict.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
+                verdict.unwrap_or_else(|_| Err(self.panicked()))
             }
             Err(no_room) => Err(no_room),
         };
@@ -440,7 +440,7 @@ impl Gate {
                 let stages =
                     turn::within(Some(let_in.turn()), self.asked_stages(&hook, &mut message, &mut trace, deadline));
                 let verdict = AssertUnwindSafe(stages).catch_unwind().await;
-                verdict.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the pipeline panicked")))
+                verdict.unwrap_or_else(|_| Err(self.panicked()))
             }
             Err(no_room) => Err(no_room),
         };
@@ -542,6 +542,11 @@ impl Gate {
                 }
             }
         }
+    }
+
+    fn panicked(&self) -> Failure {
+        self.shared.metrics.panics.inc();
+        Failure::new(Cause::Died, "the pipeline panicked")
     }
 
     /// The host itself can not go on.

@@ -49,6 +49,8 @@ pub struct Metrics {
     /// `wasmilter_host_failures_total{cause}`
     pub(crate) host_failures: IntCounterVec,
     pub(crate) feed: Feed,
+    call_panics: IntCounter,
+    pub(crate) panics: IntCounter,
 }
 
 /// Values of the label `verdict` for decisions of stages.
@@ -226,6 +228,8 @@ impl Metrics {
                     "Who hears every decision now: `wasmilter tap`, and the task that sends spans.",
                 )?,
             )?),
+            call_panics: panics(registry, "call")?,
+            panics: panics(registry, "pipeline")?,
         };
         for cause in HOST_CAUSES {
             metrics.host_failures.with_label_values(&[cause.name()]);
@@ -271,6 +275,7 @@ impl Metrics {
             in_flight: self.stage_in_flight.with_label_values(&[stage]),
             waiting: self.stage_waiting.with_label_values(&[stage]),
             restarts: self.stage_restarts.with_label_values(&[stage]),
+            panics: self.call_panics.clone(),
         }
     }
 
@@ -303,6 +308,12 @@ impl Metrics {
             tracing::debug!(stage, %error, "not all series of the stage were there");
         }
     }
+}
+
+/// The panics of one part. The door counts its own under the same name.
+fn panics(registry: &Registry, part: &str) -> Result<IntCounter, prometheus::Error> {
+    let help = "Defects of the host that were caught, by the part that panicked; the log has their places.";
+    registered(registry, IntCounter::with_opts(Opts::new("wasmilter_panics_total", help).const_label("part", part))?)
 }
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
@@ -373,6 +384,8 @@ pub(crate) struct StageMetrics {
     pub(crate) in_flight: IntGauge,
     pub(crate) waiting: IntGauge,
     pub(crate) restarts: IntCounter,
+    /// Of the plugins' calls, of all stages.
+    pub(crate) panics: IntCounter,
 }
 
 impl StageMetrics {

@@ -19,6 +19,7 @@ use actix::{
     dev::{MessageResponse, OneshotSender},
 };
 use futures_util::FutureExt;
+use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout_at};
@@ -97,13 +98,14 @@ pub enum Mode {
 pub(crate) struct StageActor {
     policy: Arc<dyn Policy>,
     mailbox: usize,
+    panics: IntCounter,
     /// Dropped with the actor, however it dies: that is how its calls and its supervisor learn of it.
     alive: watch::Sender<()>,
 }
 
 impl StageActor {
-    pub(crate) fn new(policy: Arc<dyn Policy>, mailbox: usize) -> Self {
-        Self { policy, mailbox, alive: watch::Sender::new(()) }
+    pub(crate) fn new(policy: Arc<dyn Policy>, mailbox: usize, panics: IntCounter) -> Self {
+        Self { policy, mailbox, panics, alive: watch::Sender::new(()) }
     }
 
     /// Resolves when the actor is dead.
@@ -112,7 +114,7 @@ impl StageActor {
     }
 
     fn run<T: 'static>(&self, call: impl Future<Output = Called<T>> + 'static) -> Running<T> {
-        Running { call: Box::pin(call), death: self.death() }
+        Running { call: Box::pin(call), death: self.death(), panics: self.panics.clone() }
     }
 }
 
@@ -188,6 +190,7 @@ async fn bounded<T>(deadline: Deadline, call: impl Future<Output = Called<T>>) -
 pub(crate) struct Running<T> {
     call: Pin<Box<dyn Future<Output = Called<T>>>>,
     death: Death,
+    panics: IntCounter,
 }
 
 impl<T, M> MessageResponse<StageActor, M> for Running<T>
@@ -206,7 +209,10 @@ where
                 result = call => result,
             };
             // A panic is already reported by the panic hook; its text may hold message content.
-            let result = result.unwrap_or_else(|_| Err(Failure::new(Cause::Died, "the call panicked")).into());
+            let result = result.unwrap_or_else(|_| {
+                self.panics.inc();
+                Err(Failure::new(Cause::Died, "the call panicked")).into()
+            });
             if reply.send(result).is_err() {
                 tracing::debug!("nobody waits for this decision any more");
             }

@@ -31,7 +31,8 @@ pub(crate) async fn supervise(
 ) {
     let mut wait = Duration::ZERO;
     loop {
-        let actor = StageActor::new(Arc::clone(&lane.stage.policy), lane.stage.concurrency);
+        let actor =
+            StageActor::new(Arc::clone(&lane.stage.policy), lane.stage.concurrency, lane.metrics.panics.clone());
         let death = actor.death();
         let started = Instant::now();
         lane.place(worker, Place::Up(actor.start()));

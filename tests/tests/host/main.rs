@@ -9,12 +9,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod faults;
 mod handover;
 mod hostile;
 mod lifecycle;
 mod limits;
 mod overload;
 mod reload;
+mod stuck;
 
 use std::time::Duration;
 use wasmilter_tests::fake_mta::{FakeMta, Flavour, Mail, Offer, Outcome};

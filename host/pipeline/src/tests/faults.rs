@@ -29,6 +29,7 @@ fn a_panicking_call_harms_no_neighbour() {
         assert_eq!((before, bad.verdict.name(), after), ("accept", "tempfail", "accept"));
         assert_eq!(bad.trace.stages[0].failure.as_ref().map(|failure| failure.cause), Some(Cause::Died));
         assert_eq!(bench.verdict().await, "accept", "and the next one is fine");
+        assert!(bench.metric("wasmilter_panics_total{part=\"call\"}") == 1.0);
         assert!(bench.metric("wasmilter_stage_restarts_total{stage=\"s\"}") == 0.0);
         assert!(bench.metric("wasmilter_stage_in_flight{stage=\"s\"}") == 0.0);
     });

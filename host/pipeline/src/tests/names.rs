@@ -23,6 +23,7 @@ fn metrics_have_their_names_from_the_start() {
                 "wasmilter_messages_in_flight",
                 "wasmilter_messages_total",
                 "wasmilter_messages_waiting",
+                "wasmilter_panics_total",
                 "wasmilter_stage_breaker_openings_total",
                 "wasmilter_stage_breaker_state",
                 "wasmilter_stage_cpu_seconds_total",
