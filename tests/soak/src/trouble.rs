@@ -23,6 +23,9 @@ use wasmilter_tests::{clamd::Clamd, wasmilter};
 /// How long a reload may take: the plugins are the same. If it does not come, that is a complaint, and the run goes on.
 const RELOAD: Duration = Duration::from_secs(120);
 
+const RELOADS: &str = "wasmilter_config_reloads_total";
+const SUCCESSFUL: &str = "outcome=\"successful\"";
+
 /// How often what happened.
 #[derive(Debug, Default, Clone, Serialize)]
 pub(crate) struct Troubles {
@@ -97,18 +100,19 @@ async fn reload(ground: &Ground, host: &Host) -> Result<()> {
         bail!("no {was} in {}", host.config.display());
     }
     fs::write(&host.config, text.replace(&was, &will)).context("writing the configuration")?;
+    let admin = host.admin;
+    let before = spawn_blocking(move || wasmilter::metrics(admin)).await?.sum(RELOADS, &[SUCCESSFUL]);
     ground.known.requested.set(new);
     kill(Pid::from_raw(i32::try_from(host.pid)?), Signal::SIGHUP).context("SIGHUP")?;
     let asked = Instant::now();
     loop {
-        let admin = host.admin;
         let metrics = spawn_blocking(move || wasmilter::metrics(admin)).await?;
-        if metrics.sum("wasmilter_config_reloads_total", &["outcome=\"successful\""]) >= f64::from(new - 1) {
+        if metrics.sum(RELOADS, &[SUCCESSFUL]) > before {
             ground.known.confirmed.set(new);
             return Ok(());
         }
         if asked.elapsed() > RELOAD {
-            let refused = metrics.sum("wasmilter_config_reloads_total", &["outcome=\"refused\""]);
+            let refused = metrics.sum(RELOADS, &["outcome=\"refused\""]);
             bail!("generation {new} was not there within {RELOAD:?} of SIGHUP; {refused} reloads were refused");
         }
         sleep(Duration::from_millis(100)).await;
