@@ -114,11 +114,14 @@ async fn soak(arguments: &Arguments) -> Result<Report> {
         task.await?;
     }
     let samples = samples.await?;
-    // What was seen counts, whatever came of that.
-    let troubles = troubles.await?.unwrap_or_else(|error| {
-        ground.tally.borrow_mut().wrong(format!("making trouble: {error:#}"));
-        Troubles::default()
-    });
+    let troubles = match troubles.await? {
+        Ok((troubles, _clamd)) => troubles,
+        // What was seen counts, whatever came of that.
+        Err(error) => {
+            ground.tally.borrow_mut().wrong(format!("making trouble: {error:#}"));
+            Troubles::default()
+        }
+    };
     Ok(finish(
         arguments,
         seed,

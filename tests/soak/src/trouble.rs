@@ -49,14 +49,15 @@ pub(crate) async fn make(
     mut clamd: Clamd,
     seed: u64,
     pause: Duration,
-) -> Result<Troubles> {
+) -> Result<(Troubles, Clamd)> {
     let mut random = fastrand::Rng::with_seed(seed ^ 0x7477);
     let mut troubles = Troubles::default();
     loop {
         let next = Instant::now() + pause.mul_f64(0.5 + random.f64());
         sleep_until(next.min(ground.pace.end()).into()).await;
         if !ground.pace.goes_on() {
-            return Ok(troubles);
+            // The last messages are still being scanned.
+            return Ok((troubles, clamd));
         }
         match random.u32(0..4) {
             0 => {

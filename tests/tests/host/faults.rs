@@ -15,7 +15,7 @@ use wasmilter_message::{
     failure::{Cause, Failure},
     judge::{BoxFuture, Hook, Needs},
     message::ParsedMessage,
-    policy::{PluginInfo, Policy},
+    policy::{Called, PluginInfo, Policy},
 };
 use wasmilter_tests::{
     corpus::repository,
@@ -37,7 +37,7 @@ impl Policy for PanickingPlugin {
         Needs { message: true, headers: true, body: true, ..Needs::default() }
     }
 
-    fn decide(&self, message: Arc<ParsedMessage>, _: Deadline) -> BoxFuture<'_, Result<Decision, Failure>> {
+    fn decide(&self, message: Arc<ParsedMessage>, _: Deadline) -> BoxFuture<'_, Called<Decision>> {
         Box::pin(async move {
             let sender = message.envelope.sender.address().to_owned();
             assert!(!sender.starts_with("call@"), "injected into a call");
@@ -46,12 +46,12 @@ impl Policy for PanickingPlugin {
                 let text = Annotation { plain: "pipeline panics".to_owned(), html: String::new() };
                 decision.edits.push(Asked::AppendText(text));
             }
-            Ok(decision)
+            Ok(decision).into()
         })
     }
 
-    fn hook(&self, _: Hook, _: Arc<ParsedMessage>, _: Deadline) -> BoxFuture<'_, Result<HookDecision, Failure>> {
-        Box::pin(async { Err(Failure::new(Cause::Failed, "there are no hooks")) })
+    fn hook(&self, _: Hook, _: Arc<ParsedMessage>, _: Deadline) -> BoxFuture<'_, Called<HookDecision>> {
+        Box::pin(async { Err(Failure::new(Cause::Failed, "there are no hooks")).into() })
     }
 }
 
