@@ -159,9 +159,11 @@ mod tests {
         let stage = |name: &str, verdict: Option<Verdict>, failure: Option<Failure>| StageTrace {
             name: Arc::from(name),
             plugin: Arc::from("p"),
+            group: None,
             condition: None,
             ran: verdict.is_some(),
             shadow: false,
+            dropped: false,
             verdict,
             edits: Vec::new(),
             facts: Vec::new(),
