@@ -7,7 +7,7 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use wasmilter_app::{App, config::source::Source, shutdown::Signals};
+use wasmilter_app::{App, Inherited, config::source::Source, shutdown::Signals};
 use wasmilter_message::{
     body::{BodyStore, BodyWriter, InMemory},
     deadline::Deadline,
@@ -106,7 +106,9 @@ impl Daemon {
             app.replace_bodies(Arc::new(PanickingStore));
             let ready =
                 move |addresses: &wasmilter_app::serve::Addresses| announced.send(addresses.admin.unwrap()).unwrap();
-            actix_rt::System::new().block_on(app.serve_until(Signals::from_channel(signals), ready)).unwrap();
+            actix_rt::System::new()
+                .block_on(app.serve_until(Signals::from_channel(signals), Inherited::default(), ready))
+                .unwrap();
         });
         Self { admin: addresses.recv().expect("the daemon starts"), stop, thread }
     }
