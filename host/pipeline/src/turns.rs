@@ -8,9 +8,12 @@
 //! - **Long ones do not hold up the others.** Who has computed for [`LONG`] while somebody waits no longer counts as new: the next
 //!   is let in beside it. The guests then share the thread, a millisecond each. No more than [`MOST_BESIDE`] at once; when
 //!   that refuses somebody it was too many, and it becomes one less, down to [`LEAST_BESIDE`], until nobody is refused any more.
-//! - **Newest first, when the queue stands.** Usually who came first is next. Under more load than there is processor the queue
-//!   never ends, and first come would be served only after all of `queue_time`. So when it did not end for that long, the
-//!   newest goes first: those let in have waited least, and the oldest are told to come again.
+//! - **Nobody is sent away for a moment's crowd.** A large message, a burst, a machine that had other things to do: such a queue goes by.
+//!   Only when somebody has been late, having waited for more than `queue_time`, for all of [`CROWD`] is it more load than there
+//!   is processor.
+//! - **Newest first, then.** Usually who came first is next. Under such a load first come would be served only after all of
+//!   `queue_time`; so the newest goes first: those let in have waited least, and the oldest are told to come again. It is over when
+//!   nobody was late for [`RECOVERY`].
 //!
 //! Nothing here depends on how much a message computes: nobody has to know in advance what the machine can do.
 
@@ -34,6 +37,8 @@ const LONG: Duration = Duration::from_millis(10);
 const MOST_BESIDE: usize = 8;
 /// … at least. One long message never keeps everybody else out.
 const LEAST_BESIDE: usize = 2;
+/// For so long a queue may be too long before anybody is told to come again.
+const CROWD: Duration = Duration::from_secs(1);
 /// After so long without a refusal one more may compute at once.
 const RECOVERY: Duration = Duration::from_secs(1);
 
@@ -52,14 +57,13 @@ struct State {
     /// … since when.
     beside_since: Instant,
     queue: VecDeque<Waiting>,
-    /// When the queue began that stands now.
-    queue_since: Instant,
+    /// Since when, and when last, somebody waits or waited for longer than it may; None when nobody did for a while.
+    late: Option<(Instant, Instant)>,
     /// When a message was last let in from the queue, or the queue began.
     moved: Instant,
 }
 
 struct Waiting {
-    patience: Duration,
     turn: oneshot::Sender<Arc<Ticket>>,
 }
 
@@ -82,7 +86,7 @@ impl Turns {
             beside: MOST_BESIDE,
             beside_since: now,
             queue: VecDeque::new(),
-            queue_since: now,
+            late: None,
             moved: now,
         })))
     }
@@ -93,19 +97,21 @@ impl Turns {
         (state.queue.is_empty() && state.has_room()).then(|| self.ticket(&mut state))
     }
 
-    /// Waits for a turn; None when it did not come within `patience`.
+    /// Waits for a turn. None when it did not come within `patience` and there is more to do than can be done.
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> Option<Arc<Ticket>> {
         let (turn, mut mine) = oneshot::channel();
         let now = Instant::now();
         let end = now.checked_add(patience).unwrap_or(now);
-        self.lock().line_up(Waiting { patience, turn }, now);
+        self.lock().line_up(Waiting { turn }, now);
         // It may have come free since somebody looked.
         self.let_in();
         loop {
-            let look = Instant::now().checked_add(LONG).unwrap_or(end).min(end);
+            let now = Instant::now();
+            let next_look = now.checked_add(LONG).unwrap_or(end);
+            let look = if now < end { next_look.min(end) } else { next_look };
             match timeout_at(look, &mut mine).await {
                 Ok(turn) => return turn.ok(),
-                Err(_) if Instant::now() < end => self.look_for_long_ones(),
+                Err(_) if Instant::now() < end || !self.lock().is_too_much() => self.look_for_long_ones(),
                 Err(_) => {
                     // When the whole machine stood still, nobody had a chance to look.
                     self.look_for_long_ones();
@@ -188,7 +194,7 @@ impl State {
     fn line_up(&mut self, waiting: Waiting, now: Instant) {
         self.forget_the_gone();
         if self.queue.is_empty() {
-            (self.queue_since, self.moved) = (now, now);
+            self.moved = now;
         }
         self.queue.push_back(waiting);
     }
@@ -200,16 +206,25 @@ impl State {
         }
         self.forget_the_gone();
         let now = Instant::now();
-        let stands = now.saturating_duration_since(self.queue_since);
-        while let Some(first) = self.queue.front() {
-            let newest_first = stands > first.patience;
-            let next = if newest_first { self.queue.pop_back() } else { self.queue.pop_front() };
-            if let Some(next) = next.filter(|next| !next.turn.is_closed()) {
+        let newest_first = self.late.is_some_and(|late| was_too_much(late, now));
+        while let Some(next) = if newest_first { self.queue.pop_back() } else { self.queue.pop_front() } {
+            if !next.turn.is_closed() {
                 self.moved = now;
                 return Some(next);
             }
         }
         None
+    }
+
+    /// Somebody is late: whether that has been so for long enough to be more than a crowd.
+    fn is_too_much(&mut self) -> bool {
+        let now = Instant::now();
+        let since = match self.late {
+            Some((since, last)) if now.saturating_duration_since(last) < RECOVERY => since,
+            _ => now,
+        };
+        self.late = Some((since, now));
+        was_too_much((since, now), now)
     }
 
     /// The oldest lose patience first: what is gone is in front. Who hung up behind them leaves with them.
@@ -244,6 +259,10 @@ impl State {
             self.beside_since = self.beside_since.checked_add(RECOVERY).unwrap_or(now);
         }
     }
+}
+
+fn was_too_much((since, last): (Instant, Instant), now: Instant) -> bool {
+    now.saturating_duration_since(last) < RECOVERY && last.saturating_duration_since(since) >= CROWD
 }
 
 impl Turn for Ticket {

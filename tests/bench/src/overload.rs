@@ -67,6 +67,8 @@ pub(crate) fn measure(
     let rate = possible * TIMES;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred connections")]
     let connections = (rate * REFUSED_WITHIN * 1.5).clamp(64.0, MOST_CONNECTIONS) as usize;
+    // A crowd that goes by is no overload: nobody is refused for the first second.
+    send(connections, rate * 2.0, Some(rate))?;
     let loaded = send(connections, rate * SECONDS * scale, Some(rate))?;
     let seconds = loaded.elapsed.as_secs_f64().max(1e-9);
     #[allow(clippy::cast_precision_loss, reason = "some thousand messages")]
