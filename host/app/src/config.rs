@@ -408,7 +408,7 @@ impl Config {
                 problems.add(&stage.at, format!("the stage {:?} is listed twice", stage.value), None);
             } else if let Some(own) = group(&stage.value)
                 && before().any(|other| group(&other.value) == Some(own))
-                && before().last().is_some_and(|other| group(&other.value) != Some(own))
+                && before().next_back().is_some_and(|other| group(&other.value) != Some(own))
             {
                 problems.add(
                     &stage.at,

@@ -208,8 +208,8 @@ impl View {
         // Writing to a string can not fail.
         let _written = writeln!(
             text,
-            "{:<longest$} {:>8} {:>8} {:>8} {:>9} {:>7} {:>6} {:>8} {:>8}  {}",
-            "STAGE", "CALLS/S", "P50", "P99", "IN FLIGHT", "WAITING", "CPU", "MEMORY", "FAILS/S", "STATE"
+            "{:<longest$} {:>8} {:>8} {:>8} {:>9} {:>7} {:>6} {:>8} {:>8}  STATE",
+            "STAGE", "CALLS/S", "P50", "P99", "IN FLIGHT", "WAITING", "CPU", "MEMORY", "FAILS/S"
         );
         for stage in &self.stages {
             let _written = writeln!(

@@ -29,8 +29,7 @@ proptest! {
 
 #[test]
 fn what_was_found_once_keeps_the_invariants() {
-    let targets: [(&str, fn(&[u8])); 2] = [("session", fuzz_session), ("stream", fuzz_stream)];
-    for (target, check) in targets {
+    for (target, check) in [("session", fuzz_session as fn(&[u8])), ("stream", fuzz_stream)] {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         let mut inputs: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
         inputs.sort();
