@@ -17,7 +17,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 /// The same; false when nobody reads any more.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_whole(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
