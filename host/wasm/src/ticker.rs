@@ -1,8 +1,8 @@
 //! The clock of the sandbox: a thread that advances the engine's epoch every millisecond while some guest runs.
 //!
 //! Compiled guests look at the epoch at every loop and function entry; when it has advanced, the host gets the thread
-//! back for a moment (`call.rs`). Most calls are over long before the next tick, so the thread goes on for a while after the
-//! last: waking it for every call would cost more than many calls do. After that it sleeps without any timer.
+//! back for a moment (`call.rs`). Most calls are over long before the next tick, so the thread goes on for a tick after the
+//! last: under load, waking it for every call would cost more than many calls do. After that it sleeps without any timer.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use wasmtime::Engine;
 const TICK: Duration = Duration::from_millis(1);
 
 /// Ticks without a guest after which the thread sleeps until it is woken.
-const LINGER: u32 = 50;
+const LINGER: u32 = 1;
 
 /// The thread; stops when this is dropped.
 pub(crate) struct Ticker {
