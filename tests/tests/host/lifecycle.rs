@@ -163,7 +163,16 @@ fn all_mistakes_are_told_at_once_before_anything_is_started() {
     }
 }
 
-/// Compiling takes seconds, loading what was compiled does not.
+/// Processor time that a process has used so far, user and system (proc_pid_stat(5)).
+fn processor_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    // In hundredths of a second, as the kernel has always told user space.
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Compiling takes seconds of the processor, loading what was compiled does not.
 #[test]
 fn a_second_start_loads_every_bundled_plugin_within_a_second() {
     let scratch = Scratch::new("lifecycle");
@@ -178,14 +187,13 @@ fn a_second_start_loads_every_bundled_plugin_within_a_second() {
     );
     let start = |number: u32| {
         let address = format!("unix:{}", scratch.join(&format!("{number}.sock")).display());
-        let started = Instant::now();
         let host = Wasmilter::start_at(&address, &config);
-        let took = started.elapsed();
+        let took = processor_time(host.pid());
         host.stop();
         took
     };
     let _compiled = start(0);
-    // The best of some: the machine has other things to do.
-    let best = (1..5).map(start).min().unwrap();
+    // The best of some: what else the machine does costs caches.
+    let best = (1..4).map(start).min().unwrap();
     assert!(best < Duration::from_secs(1), "{best:?}");
 }
