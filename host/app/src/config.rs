@@ -124,6 +124,9 @@ pub struct Limits {
     /// `bodies_in_memory`: bodies that are in memory take so much together; what comes when they do goes to files too. Default
     /// `"64MB"`.
     pub bodies_in_memory: u64,
+    /// `bodies_in_flight`: bodies above 4 MiB that are judged at once have so many bytes together; one more waits, for half of
+    /// `message_deadline` at most. Default `"64MB"`.
+    pub bodies_in_flight: u64,
     /// `workers`: threads that judge messages. Default: the processor's cores.
     pub workers: u32,
     /// Where `workers` was written; the table, without it.
@@ -496,6 +499,7 @@ impl Limits {
             message_size: table.size("message_size", 1_000..MOST_BYTES, 100_000_000),
             body_in_memory: table.size("body_in_memory", 0..MOST_BYTES, 8_000_000),
             bodies_in_memory: table.size("bodies_in_memory", 0..MOST_BYTES, 64_000_000),
+            bodies_in_flight: table.size("bodies_in_flight", 1..MOST_BYTES, 64_000_000),
             workers: table.number("workers", 1..1_024, cores),
             workers_at: table.spot_of("workers").unwrap_or_else(|| table.at().clone()),
             shutdown: table.duration("shutdown", secs(0)..secs(3_600), secs(30)),

@@ -129,6 +129,7 @@ impl Parts {
             in_flight: usize::try_from(self.config.limits.in_flight).unwrap_or(usize::MAX),
             message_deadline: self.config.limits.message_deadline,
             queue_time: self.config.limits.queue_time,
+            bodies_in_flight: self.config.limits.bodies_in_flight,
         }
     }
 

@@ -87,6 +87,7 @@ impl App {
         ready: impl FnOnce(&Addresses),
     ) -> Result<(), ServeError> {
         descriptors::raise_limit();
+        memory::large_blocks_apart();
         log_stages(&self.parts);
 
         let sockets = Sockets::open(&self.parts.config, &mut inherited)?;

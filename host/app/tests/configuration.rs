@@ -51,6 +51,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!((config.limits.in_flight, config.limits.message_size), (256, 100_000_000));
     assert_eq!(config.limits.message_deadline.as_secs(), 60);
     assert_eq!((config.limits.body_in_memory, config.limits.bodies_in_memory), (8_000_000, 64_000_000));
+    assert_eq!(config.limits.bodies_in_flight, 64_000_000);
     assert_eq!(config.limits.queue_time.as_millis(), 80);
     let stage = &config.stages[0];
     assert_eq!((stage.timeout.as_secs(), stage.limits.memory, stage.concurrency), (10, 64_000_000, 16));
@@ -73,6 +74,7 @@ fn every_key_arrives() {
     assert_eq!(listen, ["unix:/run/wasmilter/milter.sock", "inet:127.0.0.1:8891", "inet:127.0.0.1:8892"]);
     assert_eq!(config.limits.message_deadline.as_secs(), 90);
     assert_eq!((config.limits.body_in_memory, config.limits.workers), (1 << 20, 4));
+    assert_eq!(config.limits.bodies_in_flight, 100_000_000);
     assert_eq!(config.limits.queue_time.as_millis(), 200);
     let routes: Vec<_> =
         config.routes.iter().map(|route| (route.name.as_str(), route.when.is_some(), route.stages.len())).collect();

@@ -1,6 +1,7 @@
 //! The gate: where messages enter the pipeline, and where their life is told.
 
 use crate::{
+    bodies::{self, Bodies},
     breaker::Admitted,
     clock, combine,
     lane::Lane,
@@ -40,11 +41,18 @@ pub struct Limits {
     /// Bound of the wait to be let in: for a turn at the worker's processor and for a permit. Short: the client is better served by an
     /// early 451 than by a late one.
     pub queue_time: Duration,
+    /// Bytes that bodies above 4 MiB may have together while they are judged; one more waits, for half of `message_deadline` at most.
+    pub bodies_in_flight: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 256, message_deadline: Duration::from_secs(60), queue_time: Duration::from_millis(80) }
+        Self {
+            in_flight: 256,
+            message_deadline: Duration::from_secs(60),
+            queue_time: Duration::from_millis(80),
+            bodies_in_flight: 64_000_000,
+        }
     }
 }
 
@@ -64,6 +72,8 @@ pub(crate) struct Gate {
 struct LetIn<'a> {
     turn: Arc<Ticket>,
     _permits: [SemaphorePermit<'a>; 2],
+    /// The room for its body, when that is large.
+    _body: Option<bodies::Admitted<'a>>,
     _counted: Counted,
 }
 
@@ -122,9 +132,8 @@ impl Gate {
     async fn lead(self, received: ReceivedMessage) -> JudgedMessage {
         let started = Instant::now();
         let mut run = Run::new(received);
-        let verdict = match self.let_in().await {
-            Ok(let_in) => {
-                let deadline = clock::after(self.shared.limits.message_deadline);
+        let verdict = match self.let_message_in(&run.received).await {
+            Ok((let_in, deadline)) => {
                 let stages = turn::within(Some(let_in.turn()), self.through_stages(&mut run, deadline));
                 // Whatever panics here is a fault of ours; the client keeps the message.
                 let verdict = AssertUnwindSafe(stages).catch_unwind().await;
@@ -136,6 +145,24 @@ impl Gate {
         run.trace.took = started.elapsed();
         self.report(&run, &verdict);
         run.judged(verdict)
+    }
+
+    /// Lets a message in: first a large body, which may wait for half of the message's time, then the message. Gives its deadline.
+    async fn let_message_in(&self, message: &ParsedMessage) -> Result<(LetIn<'_>, Deadline), Failure> {
+        let (Shared { limits, metrics, bodies, .. }, size) = (&*self.shared, message.body.len());
+        if !Bodies::is_large(size) {
+            return Ok((self.let_in().await?, clock::after(limits.message_deadline)));
+        }
+        let began = Instant::now();
+        let admitted = {
+            let _waiting = Counted::new(&metrics.messages_waiting);
+            bodies.admit(size, limits.message_deadline / 2, &metrics.bodies_in_flight).await
+        };
+        let waited = began.elapsed();
+        metrics.body_wait.observe(waited.as_secs_f64());
+        let body = admitted?;
+        let let_in = LetIn { _body: Some(body), ..self.let_in().await? };
+        Ok((let_in, clock::after(limits.message_deadline.saturating_sub(waited))))
     }
 
     /// Lets a message or a hook in, or says soon that there is no room.
@@ -180,7 +207,7 @@ impl Gate {
     }
 
     fn has<'a>(&self, turn: Arc<Ticket>, permits: [SemaphorePermit<'a>; 2]) -> LetIn<'a> {
-        LetIn { turn, _permits: permits, _counted: Counted::new(&self.shared.metrics.messages_in_flight) }
+        LetIn { turn, _permits: permits, _body: None, _counted: Counted::new(&self.shared.metrics.messages_in_flight) }
     }
 
     /// Whether so many messages are in flight that those who wait for a stage would keep out others who do not need it.

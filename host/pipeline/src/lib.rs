@@ -2,7 +2,7 @@
 //!
 //! Start with [`gate`]: one function there tells the life of a message. A [`stage`] is an actor that runs one
 //! [`Policy`](wasmilter_message::policy::Policy); `turns` keeps messages from
-//! slowing each other down; `route` says which stages a message takes, `step` what is asked at once, a stage or a
+//! slowing each other down, `bodies` from taking all memory; `route` says which stages a message takes, `step` what is asked at once, a stage or a
 //! group, and `merge` what a group changes; `lane` is what all workers share of a stage; `supervise` brings
 //! dead actors back; `breaker` spares messages a plugin that fails again and again; `combine` is the one table from failures to verdicts; [`condition`] decides whether a stage is
 //! wanted at all.
@@ -17,6 +17,7 @@
 //! Invariants: the only crate that knows actix. Mail travels by `send`, which answers, never by `do_send`. Nothing here
 //! knows WebAssembly or the milter protocol. No message content in logs.
 
+mod bodies;
 mod breaker;
 mod clock;
 mod combine;

@@ -43,6 +43,8 @@ pub struct Metrics {
     hook_duration: HistogramVec,
     pub(crate) message_duration: Histogram,
     pub(crate) message_wait: Histogram,
+    pub(crate) body_wait: Histogram,
+    pub(crate) bodies_in_flight: IntGauge,
     pub(crate) message_size: Histogram,
     pub(crate) messages_in_flight: IntGauge,
     pub(crate) messages_waiting: IntGauge,
@@ -202,6 +204,18 @@ impl Metrics {
                 "wasmilter_message_wait_seconds",
                 "Of that, time waited for a permit of the gate; hooks wait as well.",
                 &SECONDS,
+            )?,
+            body_wait: histogram(
+                "wasmilter_body_wait_seconds",
+                "Of that, time that a body above 4 MiB waited for room (limits.bodies_in_flight); others are not counted.",
+                &SECONDS,
+            )?,
+            bodies_in_flight: registered(
+                registry,
+                IntGauge::new(
+                    "wasmilter_bodies_in_flight_bytes",
+                    "Bytes of bodies above 4 MiB that are being judged (limits.bodies_in_flight).",
+                )?,
             )?,
             message_size: histogram(
                 "wasmilter_message_size_bytes",

@@ -1,6 +1,7 @@
 //! A running pipeline: its actors, from start to stop.
 
 use crate::{
+    bodies::Bodies,
     condition::Condition,
     gate::{Gate, Limits},
     lane::{Lane, Place},
@@ -58,10 +59,19 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     /// Of this pipeline and those that it replaced, which finish their messages beside it.
     pub(crate) room: Arc<Semaphore>,
+    /// The same, with the same limit.
+    pub(crate) bodies: Arc<Bodies>,
     /// By worker; shared as `room` is: the processors are the same.
     turns: Arc<[Arc<Turns>]>,
     pub(crate) needs: Needs,
     stop: watch::Sender<bool>,
+}
+
+/// What a pipeline has in common with those that it replaces.
+struct Common {
+    room: Arc<Semaphore>,
+    bodies: Arc<Bodies>,
+    turns: Arc<[Arc<Turns>]>,
 }
 
 /// How long the end of the actors is waited for, once no message is in flight. They have nothing left to do; one that
@@ -79,13 +89,16 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         workers: &[ArbiterHandle],
     ) -> Self {
-        let room = Arc::new(Semaphore::new(most(&limits)));
-        let turns = (0..workers.len().max(1)).map(|_| Turns::new()).collect();
-        Self::start_in((room, turns), plan.into(), limits, store, metrics, workers)
+        let common = Common {
+            room: Arc::new(Semaphore::new(most(&limits))),
+            bodies: Arc::new(Bodies::new(limits.bodies_in_flight)),
+            turns: (0..workers.len().max(1)).map(|_| Turns::new()).collect(),
+        };
+        Self::start_in(common, plan.into(), limits, store, metrics, workers)
     }
 
     /// The same beside `before`, which this pipeline is going to replace: with the same `in_flight`, both together have no more
-    /// messages in flight than one would have.
+    /// messages in flight than one would have, and with the same `bodies_in_flight` no more bytes of bodies.
     #[must_use]
     pub fn start_beside(
         before: &Self,
@@ -95,16 +108,23 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         workers: &[ArbiterHandle],
     ) -> Self {
-        let room = match before.shared.limits.in_flight == limits.in_flight {
-            true => Arc::clone(&before.shared.room),
-            false => Arc::new(Semaphore::new(most(&limits))),
+        let Shared { room, bodies, turns, limits: limits_before, .. } = &*before.shared;
+        let common = Common {
+            room: match limits_before.in_flight == limits.in_flight {
+                true => Arc::clone(room),
+                false => Arc::new(Semaphore::new(most(&limits))),
+            },
+            bodies: match limits_before.bodies_in_flight == limits.bodies_in_flight {
+                true => Arc::clone(bodies),
+                false => Arc::new(Bodies::new(limits.bodies_in_flight)),
+            },
+            turns: Arc::clone(turns),
         };
-        let turns = Arc::clone(&before.shared.turns);
-        Self::start_in((room, turns), plan.into(), limits, store, metrics, workers)
+        Self::start_in(common, plan.into(), limits, store, metrics, workers)
     }
 
     fn start_in(
-        (room, turns): (Arc<Semaphore>, Arc<[Arc<Turns>]>),
+        Common { room, bodies, turns }: Common,
         Plan { stages, routes }: Plan,
         limits: Limits,
         store: Arc<dyn BodyStore>,
@@ -138,6 +158,7 @@ impl Pipeline {
             routes,
             permits: Arc::new(Semaphore::new(most(&limits))),
             room,
+            bodies,
             turns,
             limits,
             store,

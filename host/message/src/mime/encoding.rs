@@ -71,6 +71,8 @@ fn decode_right_base64(content: &[u8]) -> Option<Vec<u8>> {
     bytes.extend_from_slice(rest);
     let length = base64_simd::forgiving_decode_inplace(&mut bytes).ok()?.len();
     bytes.truncate(length);
+    // A quarter of it was for what is not there any more.
+    bytes.shrink_to_fit();
     Some(bytes)
 }
 

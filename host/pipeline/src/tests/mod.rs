@@ -1,6 +1,7 @@
 //! The pipeline with plugins that are not there: what they do is written in the test, and time does not pass but is
 //! set forward. (`workers` is the exception: real arbiters, real time.)
 
+mod bodies;
 mod breaker;
 mod fake;
 mod faults;

@@ -13,6 +13,8 @@ fn metrics_have_their_names_from_the_start() {
         assert_eq!(
             described,
             [
+                "wasmilter_bodies_in_flight_bytes",
+                "wasmilter_body_wait_seconds",
                 "wasmilter_hook_duration_seconds",
                 "wasmilter_hooks_total",
                 "wasmilter_host_failures_total",
