@@ -151,6 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Whether a reply is half written.
+    pub(crate) fn is_writing(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     /// Lets go of memory that a large message needed.
     pub(crate) fn shrink(&mut self) {
         if self.input.is_empty() {

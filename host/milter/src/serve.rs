@@ -141,7 +141,7 @@ where
     session::run(stream, doors, closing).await;
 }
 
-/// Judges that panic are caught in the session; this would be a defect of the door itself.
+/// Panics over an event are caught in the session; this would be one between two of them.
 fn note_panic(ended: Result<(), tokio::task::JoinError>, doors: &watch::Receiver<Arc<Door>>) {
     if let Err(error) = ended {
         doors.borrow().metrics.session_panics.inc();

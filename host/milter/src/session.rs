@@ -17,7 +17,8 @@
 //!
 //! Whether a reply is written is decided in one place, [`Negotiated::wants_reply`]: a reply too many would answer the
 //! next command. A connection is closed only when its peer broke the protocol or was silent too long; a judge that
-//! fails is a temporary failure on the wire, because an MTA takes a closed connection out on the whole SMTP session.
+//! fails is a temporary failure on the wire, because an MTA takes a closed connection out on the whole SMTP session. So is a
+//! defect of our own, see [`Session::panicked`].
 
 use crate::{
     collect::Collected,
@@ -90,6 +91,8 @@ pub(crate) enum SessionError {
     Gone,
     #[error("{0}")]
     Stranger(Stranger),
+    #[error("the session panicked in the middle of a reply")]
+    Panicked,
 }
 
 impl SessionError {
@@ -97,7 +100,7 @@ impl SessionError {
         match self {
             Self::Connection(error) => error.is_protocol_error(),
             Self::Event(_) | Self::TooOld(_) | Self::NotNegotiated | Self::NegotiatedTwice | Self::Stranger(_) => true,
-            Self::Gone => false,
+            Self::Gone | Self::Panicked => false,
         }
     }
 }
@@ -155,6 +158,16 @@ struct Session<S> {
     facts_at_connect: Facts,
     facts_at_helo: Facts,
     transaction: Option<Current>,
+    /// What a panic has spoilt.
+    spoilt: Option<Spoilt>,
+}
+
+/// What a panic has spoilt: nobody knows what it left behind, so every reply is a temporary failure and nothing is judged until that
+/// has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Spoilt {
+    Transaction,
+    Session,
 }
 
 /// The transaction that is under way.
@@ -186,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             facts_at_connect: Facts::default(),
             facts_at_helo: Facts::default(),
             transaction: None,
+            spoilt: None,
         }
     }
 
@@ -199,22 +213,69 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.catch_up(Some(&mut negotiated));
             }
             match event {
-                Event::Macros { command, macros } => self.macros.define(command, macros),
-                Event::Connect(client) => self.connect(client, &negotiated).await?,
-                Event::Helo(name) => self.helo(name, &negotiated).await?,
-                Event::Mail(sender) => self.mail(sender, &negotiated).await?,
-                Event::Rcpt(recipient) => self.rcpt(recipient, &negotiated).await?,
-                Event::Header(field) => self.header(field, &negotiated).await?,
-                Event::Body(chunk) => self.body(&chunk, &negotiated).await?,
-                Event::EndOfMessage(chunk) => self.end_of_message(&chunk, &negotiated).await?,
-                Event::Data => self.go_on(Stage::Data, &negotiated).await?,
-                Event::EndOfHeader => self.go_on(Stage::EndOfHeader, &negotiated).await?,
-                Event::Unknown => self.go_on(Stage::Unknown, &negotiated).await?,
-                Event::Abort => self.abort(),
-                Event::QuitKeepConnection => self.forget(),
                 Event::Quit => break,
                 Event::Negotiate(_) => return Err(SessionError::NegotiatedTwice),
+                event => self.take(event, &negotiated).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Takes an event. When that panics, or did so before and this is still part of what is spoilt, the answer is a temporary
+    /// failure where one is due.
+    async fn take(&mut self, event: Event, negotiated: &Negotiated) -> Result<(), SessionError> {
+        let ends_message = matches!(event, Event::EndOfMessage(_));
+        let stage = stage(&event);
+        if self.spoilt.is_none() || !(ends_message || stage.is_some()) {
+            let spoils = spoils(&event);
+            let taken = AssertUnwindSafe(self.on(event, negotiated)).catch_unwind().await;
+            match taken {
+                Ok(taken) => return taken,
+                Err(_) => self.panicked(spoils)?,
+            }
+        }
+        if ends_message || stage.is_some_and(|stage| negotiated.wants_reply(stage)) {
+            self.connection.send([reply::verdict(&Verdict::Tempfail(host_failed()))]).await?;
+        }
+        if ends_message {
+            self.door.metrics.not_judged.with_label_values(&["tempfail"]).inc();
+            self.drop_transaction();
+            self.macros.end_transaction();
+        }
+        Ok(())
+    }
+
+    /// A defect of the door. Where it can still be said, the client hears of a temporary failure, and the connection goes on: an MTA
+    /// may take a closed one for leave to let everything pass (`milter_default_action = accept`).
+    ///
+    /// # Errors
+    /// It happened while a reply was being written: nothing that follows would be understood.
+    fn panicked(&mut self, spoils: Spoilt) -> Result<(), SessionError> {
+        self.door.metrics.session_panics.inc();
+        tracing::error!(session = %self.id, ?spoils, "session panicked: a temporary failure until what it spoilt has ended");
+        self.transaction = None;
+        // What is spoilt stays so: the session is more than the transaction.
+        self.spoilt = self.spoilt.max(Some(spoils));
+        if self.connection.is_writing() { Err(SessionError::Panicked) } else { Ok(()) }
+    }
+
+    async fn on(&mut self, event: Event, negotiated: &Negotiated) -> Result<(), SessionError> {
+        match event {
+            Event::Macros { command, macros } => self.macros.define(command, macros),
+            Event::Connect(client) => self.connect(client, negotiated).await?,
+            Event::Helo(name) => self.helo(name, negotiated).await?,
+            Event::Mail(sender) => self.mail(sender, negotiated).await?,
+            Event::Rcpt(recipient) => self.rcpt(recipient, negotiated).await?,
+            Event::Header(field) => self.header(field, negotiated).await?,
+            Event::Body(chunk) => self.body(&chunk, negotiated).await?,
+            Event::EndOfMessage(chunk) => self.end_of_message(&chunk, negotiated).await?,
+            Event::Data => self.go_on(Stage::Data, negotiated).await?,
+            Event::EndOfHeader => self.go_on(Stage::EndOfHeader, negotiated).await?,
+            Event::Unknown => self.go_on(Stage::Unknown, negotiated).await?,
+            Event::Abort => self.abort(),
+            Event::QuitKeepConnection => self.forget(),
+            // They end the session.
+            Event::Quit | Event::Negotiate(_) => {}
         }
         Ok(())
     }
@@ -537,6 +598,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     fn drop_transaction(&mut self) {
+        self.spoilt = self.spoilt.filter(|spoilt| *spoilt == Spoilt::Session);
         if self.transaction.take().is_some() {
             self.door.metrics.aborted.inc();
         }
@@ -545,12 +607,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// The SMTP session ends; another may follow.
     fn forget(&mut self) {
         self.drop_transaction();
+        self.spoilt = None;
         self.macros = Macros::default();
         self.client = ConnectInfo::default();
         self.connected = false;
         self.helo = None;
         self.facts_at_connect = Facts::default();
         self.facts_at_helo = Facts::default();
+    }
+}
+
+/// The command of an event, when that may need a reply. (The end of a message always does.)
+fn stage(event: &Event) -> Option<Stage> {
+    Some(match event {
+        Event::Connect(_) => Stage::Connect,
+        Event::Helo(_) => Stage::Helo,
+        Event::Mail(_) => Stage::Mail,
+        Event::Rcpt(_) => Stage::Rcpt,
+        Event::Data => Stage::Data,
+        Event::Header(_) => Stage::Header,
+        Event::EndOfHeader => Stage::EndOfHeader,
+        Event::Body(_) => Stage::Body,
+        Event::Unknown => Stage::Unknown,
+        _ => return None,
+    })
+}
+
+/// What a panic over that event spoils.
+fn spoils(event: &Event) -> Spoilt {
+    match event {
+        Event::Mail(_)
+        | Event::Rcpt(_)
+        | Event::Data
+        | Event::Header(_)
+        | Event::EndOfHeader
+        | Event::Body(_)
+        | Event::EndOfMessage(_) => Spoilt::Transaction,
+        _ => Spoilt::Session,
     }
 }
 

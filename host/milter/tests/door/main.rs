@@ -18,6 +18,7 @@ mod fake_mta;
 mod log;
 mod modifications;
 mod negotiation;
+mod panics;
 mod replaced;
 mod robustness;
 mod rules;
