@@ -116,7 +116,7 @@ impl App {
 
         let passed_on = || listeners.iter().chain(&sockets.admin_shared);
         let mut successor: Option<Successor> = None;
-        let watchdog = service_manager::watchdog(&handles);
+        let watchdog = service_manager::watchdog(&readiness);
         tokio::pin!(watchdog);
         let watching = workers::stuck(workers.pulses(), &readiness);
         tokio::pin!(watching);

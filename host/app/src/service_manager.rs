@@ -1,13 +1,10 @@
 //! What the service manager is told (sd_notify(3)): systemd with `Type=notify`, or anything else that sets `NOTIFY_SOCKET`. Without it,
 //! nothing happens.
 
-use actix_rt::ArbiterHandle;
 use sd_notify::NotifyState;
 use std::time::Duration;
-use tokio::{
-    sync::oneshot,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval};
+use wasmilter_admin::{Phase, Readiness};
 
 /// Takes mail, or takes it again after a reload.
 pub(crate) fn ready(status: &str) {
@@ -48,73 +45,41 @@ fn tell(states: &[NotifyState]) {
 }
 
 /// For as long as it is polled: where the service manager wants to hear that the daemon lives (`WatchdogSec=`), tells it so while every
-/// worker answers. A worker that is stuck in a computation answers no more; then the service manager restarts the daemon.
-pub(crate) async fn watchdog(workers: &[ArbiterHandle]) {
-    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else {
-        return std::future::pending().await;
-    };
-    // Twice in the time, as sd_watchdog_enabled(3) recommends.
-    let every = limit.checked_div(2).unwrap_or(limit);
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if all_answer(workers, every).await {
-            tell(&[NotifyState::Watchdog]);
-        } else {
-            tracing::error!(within = ?every, "a worker does not answer, the service manager is not told that all is well");
-        }
+/// worker does, as `readiness` says ([`crate::workers::stuck`]). When it is not told any more it restarts the daemon.
+pub(crate) async fn watchdog(readiness: &Readiness) {
+    match sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) {
+        Some(limit) => while_sound(limit, readiness, || tell(&[NotifyState::Watchdog])).await,
+        None => std::future::pending().await,
     }
 }
 
-/// Whether every worker has a turn for a task within `limit`.
-async fn all_answer(workers: &[ArbiterHandle], limit: Duration) -> bool {
-    let asked: Vec<_> = workers
-        .iter()
-        .map(|worker| {
-            let (answer, answered) = oneshot::channel();
-            // One that has ended drops the question.
-            worker.spawn_fn(move || {
-                let _too_late = answer.send(()).is_err();
-            });
-            answered
-        })
-        .collect();
-    let all = async {
-        for answered in asked {
-            if answered.await.is_err() {
-                return false;
-            }
+/// Twice in the time, as sd_watchdog_enabled(3) recommends. Never ends.
+async fn while_sound(limit: Duration, readiness: &Readiness, tell: impl Fn()) {
+    let mut ticks = interval(limit.checked_div(2).unwrap_or(limit));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if readiness.phase() != Phase::Stuck {
+            tell();
         }
-        true
-    };
-    timeout(limit, all).await.unwrap_or(false)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_rt::{Arbiter, System};
-    use std::sync::mpsc;
+    use std::cell::Cell;
+    use tokio::time::timeout;
 
-    #[test]
-    fn a_stuck_worker_is_noticed_and_so_is_one_that_has_ended() {
-        System::new().block_on(async {
-            let (well, stuck) = (Arbiter::new(), Arbiter::new());
-            let both = [well.handle(), stuck.handle()];
-            assert!(all_answer(&both, Duration::from_secs(20)).await);
-            let (release, released) = mpsc::channel::<()>();
-            stuck.spawn_fn(move || {
-                let _released = released.recv().is_err();
-            });
-            assert!(!all_answer(&both, Duration::from_millis(50)).await);
-            assert!(all_answer(&both[..1], Duration::from_secs(20)).await, "the other is well");
-            drop(release);
-            assert!(all_answer(&both, Duration::from_secs(20)).await, "it is well again");
-            stuck.stop();
-            stuck.join().unwrap();
-            assert!(!all_answer(&both, Duration::from_secs(20)).await);
-            well.stop();
-        });
+    #[tokio::test(start_paused = true)]
+    async fn it_is_told_twice_in_the_time_but_not_while_a_worker_is_stuck() {
+        let (readiness, told) = (Readiness::default(), Cell::new(0));
+        let limit = Duration::from_secs(10);
+        for (phase, expected) in [(Phase::Ready, 2), (Phase::Stuck, 2), (Phase::Ready, 4), (Phase::Stopping, 6)] {
+            readiness.enter(phase);
+            let watched = while_sound(limit, &readiness, || told.set(told.get() + 1));
+            assert!(timeout(limit - Duration::from_millis(1), watched).await.is_err(), "it goes on");
+            assert_eq!(told.get(), expected, "{phase:?}");
+        }
     }
 }

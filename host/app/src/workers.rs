@@ -2,7 +2,7 @@
 //!
 //! A worker is one thread with one event loop. When something on it does not return (a defect of ours, a file system that
 //! hangs), every session on it waits, and nobody on that thread can notice. So each worker beats, and the main thread listens: a
-//! worker that is silent turns readiness, one that stays silent ends the daemon, with an error, for its supervisor to start it again.
+//! worker that is silent turns readiness (and the service manager's watchdog is not told any more), one that stays silent ends the daemon, with an error, for its supervisor to start it again.
 //! Mail servers keep what was under way.
 
 use actix_rt::{Arbiter, ArbiterHandle};

@@ -245,6 +245,31 @@ fn checking_says_what_is_wrong_and_where() {
 }
 
 #[test]
+fn checking_shows_which_stages_a_message_takes() {
+    let noop = "[[stage]]\nname = 'b'\nplugin = 'virus'\ngrants = ['headers', 'body']\n";
+    let place = Place::stages(&format!(
+        "{VIRUS}{noop}[[route]]\nname = 'inside'\nwhen = 'client.authenticated'\nstages = []\n\
+         [[route]]\nname = 'rest'\nstages = ['b', 'virus']\n"
+    ));
+    let output = place.run(&["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+    let text = shown(&output);
+    for line in
+        ["route inside: no stage\n  taken by: client.authenticated\n", "route rest: b, virus\n  taken by: all others\n"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+    let routes = place.json(&["check", "--json"])["routes"].clone();
+    assert_eq!(
+        routes,
+        serde_json::json!([
+            {"name": "inside", "when": "client.authenticated", "stages": []},
+            {"name": "rest", "when": null, "stages": ["b", "virus"]},
+        ])
+    );
+}
+
+#[test]
 fn inspecting_shows_what_a_plugin_needs() {
     let place = Place::stages(VIRUS);
     let plugins = match std::env::var_os("WASMILTER_PLUGINS") {

@@ -43,6 +43,11 @@ const MEMORY: u32 = 2_048;
 /// Longest input, in bytes; a longer one finds nothing that this does not.
 const LONGEST: u32 = 16_384;
 
+/// The names of the targets of a crate.
+pub(crate) fn targets_of(folder: &str) -> impl Iterator<Item = &'static str> {
+    TARGETS.iter().filter(move |targets| targets.folder == folder).flat_map(|targets| targets.names).copied()
+}
+
 /// Fuzzes the named target, or all light ones, each for so many seconds. `keep`: what reached new code joins the corpus in the
 /// repository, which is then minimised.
 pub(crate) fn run(target: Option<&str>, seconds: u32, keep: bool) -> Result<()> {

@@ -41,7 +41,7 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
 
     if filter.is_empty() {
         sdks(&root)?;
-        for target in ["session", "stream"] {
+        for target in fuzz::targets_of("milter") {
             fuzz::run(Some(target), FUZZING, false)?;
         }
     }
