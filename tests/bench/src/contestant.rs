@@ -1,6 +1,10 @@
 //! The programs that are compared, each started privately and ended by its own pid.
 
-use crate::usage;
+use crate::{
+    mail::Mail,
+    traffic::{self, Load, Outcome},
+    usage,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -9,7 +13,11 @@ use std::{
     process::Command,
     time::Duration,
 };
-use wasmilter_tests::{corpus, scratch::Scratch, server::Server};
+use wasmilter_tests::{
+    corpus,
+    scratch::Scratch,
+    server::{Server, processor_time},
+};
 
 const START: Duration = Duration::from_secs(180);
 
@@ -131,8 +139,17 @@ impl Running {
     }
 
     /// CPU time of all its processes so far.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        self.servers.iter().map(|server| usage::cpu(server.pid())).sum()
+    pub(crate) fn cpu(&self) -> Duration {
+        self.servers.iter().map(|server| processor_time(server.pid())).sum()
+    }
+
+    /// Sends it a load, after a tenth of that in which threads, pools and caches come into being.
+    pub(crate) fn measure(&self, mails: &[Mail], load: &Load) -> Result<Measured> {
+        let warm = Load { messages: (load.messages / 10).clamp(32, 400), rate: None, ..load.clone() };
+        traffic::send(&self.socket, mails, &warm).context("warming up")?;
+        let before = self.cpu();
+        let outcome = traffic::send(&self.socket, mails, load).context("measuring")?;
+        Ok(Measured { outcome, cpu: self.cpu().saturating_sub(before) })
     }
 
     /// Memory of all its processes as of now, in bytes.
@@ -143,6 +160,22 @@ impl Running {
     /// Peak memory of all its processes so far, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         self.servers.iter().map(|server| usage::peak_memory(server.pid())).sum()
+    }
+}
+
+/// What came of a load, and what it cost.
+pub(crate) struct Measured {
+    pub(crate) outcome: Outcome,
+    /// Of all its processes.
+    pub(crate) cpu: Duration,
+}
+
+impl Measured {
+    /// Microseconds of CPU time for one message.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "some thousand messages")]
+        let messages = self.outcome.messages.max(1) as f64;
+        self.cpu.as_secs_f64() * 1e6 / messages
     }
 }
 
@@ -245,7 +278,7 @@ pub(crate) fn noops(stages: u64) -> String {
 /// One stage that looks at everything in a message.
 pub(crate) const VIRUS: &str = "[[stage]]\nname = \"virus\"\nplugin = \"virus\"\ngrants = [\"headers\", \"body\"]\n[stage.config]\nhashes = [{ sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\", name = \"None\" }]\n";
 
-fn built(folder: &str, name: &str) -> PathBuf {
+pub(crate) fn built(folder: &str, name: &str) -> PathBuf {
     corpus::repository().join("target").join(folder).join(format!("{name}.wasm"))
 }
 

@@ -12,6 +12,7 @@ mod overload;
 mod postfix;
 mod report;
 mod scaling;
+mod spinning;
 mod traffic;
 mod usage;
 
@@ -54,12 +55,21 @@ struct Arguments {
     /// Only this: what becomes of messages when five times as many come as the machine can judge.
     #[arg(long)]
     overload: bool,
+    /// Only this: start and memory.
+    #[arg(long)]
+    footprint: bool,
+    /// Only this: a guest in an endless loop, how late it is stopped, and what 64 other connections notice of it.
+    #[arg(long)]
+    spinning: bool,
     /// Leave out the measurement through a real Postfix.
     #[arg(long)]
     no_postfix: bool,
     /// Leave out how the cost depends on size, stages, connections and messages before.
     #[arg(long)]
     no_scaling: bool,
+    /// Leave out the guest in an endless loop.
+    #[arg(long)]
+    no_spinning: bool,
     /// Leave out the measurement of start and memory, which writes 4 GB into temporary files.
     #[arg(long)]
     no_footprint: bool,
@@ -94,6 +104,17 @@ fn main() -> Result<()> {
         println!("{}", report.markdown());
         return Ok(());
     }
+    if arguments.footprint || arguments.spinning {
+        if arguments.footprint {
+            report.footprint(footprint::measure(arguments.rounds)?);
+        }
+        if arguments.spinning {
+            beside_a_loop(&arguments, &mut report)?;
+        }
+        report.write(&arguments.output)?;
+        println!("{}", report.markdown());
+        return Ok(());
+    }
     for kind in &arguments.messages {
         let mails = kind.mails()?;
         through_the_socket(&arguments, &contestants, *kind, &mails, &mut report)?;
@@ -106,6 +127,9 @@ fn main() -> Result<()> {
     }
     if contestants.contains(&Contestant::NoopFresh) && !arguments.no_scaling {
         report.curves(scaling::measure(arguments.rounds, arguments.scale)?);
+    }
+    if contestants.contains(&Contestant::NoopFresh) && !arguments.no_spinning {
+        beside_a_loop(&arguments, &mut report)?;
     }
     if contestants.contains(&Contestant::Bundled) && !arguments.no_footprint {
         report.footprint(footprint::measure(arguments.rounds)?);
@@ -124,6 +148,13 @@ fn under_overload(arguments: &Arguments, contestants: &[Contestant], report: &mu
                 report.add_overload(overload::measure(*contestant, *kind, &mails, round, arguments.scale)?);
             }
         }
+    }
+    Ok(())
+}
+
+fn beside_a_loop(arguments: &Arguments, report: &mut Report) -> Result<()> {
+    for round in 0..arguments.rounds {
+        report.add_spinning(spinning::measure(round, arguments.scale)?);
     }
     Ok(())
 }
@@ -197,13 +228,8 @@ fn measure(
     let name = contestant.name();
     let running = Running::start(contestant).with_context(|| format!("starting {name}"))?;
     let idle = running.peak_memory()?;
-    // Threads, pools and caches come into being.
-    let warm = Load { messages: (load.messages / 10).clamp(32, 400), rate: None, ..load.clone() };
-    traffic::send(&running.socket, mails, &warm).with_context(|| format!("warming up {name}"))?;
-    let before = running.cpu()?;
-    let outcome = traffic::send(&running.socket, mails, load).with_context(|| format!("measuring {name}"))?;
-    let cpu = running.cpu()?.saturating_sub(before);
-    report.add(Measurement::new(way, round, contestant, &outcome, cpu, idle, running.peak_memory()?));
+    let measured = running.measure(mails, load).with_context(|| name.to_owned())?;
+    report.add(Measurement::new(way, round, contestant, &measured, idle, running.peak_memory()?));
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     Arguments,
-    contestant::{Contestant, Running},
+    contestant::{Contestant, Measured, Running},
     report::{Measurement, Report, Way},
     scaled,
     traffic::Outcome,
@@ -53,12 +53,13 @@ pub(crate) fn measure(arguments: &Arguments, contestants: &[Contestant], report:
         let elapsed = smtp_source(arguments, alone, messages)?;
         report.postfix_alone(round, messages, elapsed);
         for (port, (contestant, running)) in ports.iter().zip(&running) {
-            let before = running.cpu()?;
+            let before = running.cpu();
             let elapsed = smtp_source(arguments, *port, messages)?;
-            let cpu = running.cpu()?.saturating_sub(before);
+            let cpu = running.cpu().saturating_sub(before);
             let outcome = Outcome { elapsed, messages, ..Outcome::default() };
+            let measured = Measured { outcome, cpu };
             let memory = running.peak_memory()?;
-            report.add(Measurement::new(Way::Postfix, round, *contestant, &outcome, cpu, memory, memory));
+            report.add(Measurement::new(Way::Postfix, round, *contestant, &measured, memory, memory));
         }
     }
     Ok(())

@@ -2,11 +2,12 @@
 
 use crate::{
     Arguments,
-    contestant::Contestant,
+    contestant::{Contestant, Measured},
     footprint::{CONNECTIONS, Footprint, SIZE},
     mail::Kind,
     overload::{self, Overload},
     scaling::{self, Curve},
+    spinning::{self, Spinning},
     traffic::Outcome,
 };
 use anyhow::{Context, Result};
@@ -70,13 +71,13 @@ impl Measurement {
         way: Way,
         round: usize,
         contestant: Contestant,
-        outcome: &Outcome,
-        cpu: Duration,
+        measured: &Measured,
         idle_memory: u64,
         peak_memory: u64,
     ) -> Self {
+        let outcome = &measured.outcome;
         #[allow(clippy::cast_precision_loss, reason = "some thousand messages")]
-        let messages = outcome.messages.max(1) as f64;
+        let messages = outcome.messages as f64;
         Self {
             way,
             round,
@@ -84,7 +85,7 @@ impl Measurement {
             messages: outcome.messages,
             refused: outcome.refused,
             per_second: messages / outcome.elapsed.as_secs_f64().max(1e-9),
-            cpu_micros: cpu.as_secs_f64() * 1e6 / messages,
+            cpu_micros: measured.cpu_micros(),
             end_of_message: percentiles(&outcome.end_of_message),
             whole: percentiles(&outcome.whole),
             idle_memory,
@@ -114,6 +115,7 @@ pub(crate) struct Report {
     /// Messages per second of Postfix without a milter, by round.
     postfix_alone: Vec<f64>,
     curves: Vec<Curve>,
+    spinning: Vec<Spinning>,
     footprint: Option<Footprint>,
 }
 
@@ -149,6 +151,7 @@ impl Report {
             overloads: Vec::new(),
             postfix_alone: Vec::new(),
             curves: Vec::new(),
+            spinning: Vec::new(),
             footprint: None,
         })
     }
@@ -179,6 +182,10 @@ impl Report {
 
     pub(crate) fn curves(&mut self, curves: Vec<Curve>) {
         self.curves = curves;
+    }
+
+    pub(crate) fn add_spinning(&mut self, spinning: Spinning) {
+        self.spinning.push(spinning);
     }
 
     pub(crate) fn footprint(&mut self, footprint: Footprint) {
@@ -245,6 +252,9 @@ impl Report {
         }
         if !self.curves.is_empty() {
             text.push_str(&scaling::tables(&self.curves));
+        }
+        if !self.spinning.is_empty() {
+            text.push_str(&spinning::table(&self.spinning));
         }
         if let Some(Footprint { start, idle, under_large_mail, refused }) = self.footprint {
             let refused =
@@ -358,7 +368,7 @@ impl Report {
     }
 }
 
-fn triple(values: [u32; 3]) -> String {
+pub(crate) fn triple(values: [u32; 3]) -> String {
     values.map(|value| value.to_string()).join(" / ")
 }
 

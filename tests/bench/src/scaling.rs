@@ -68,13 +68,7 @@ fn curve(what: &'static str, values: &[u64], rounds: usize, measure: impl Fn(u64
 
 /// Microseconds of CPU time for one message.
 fn cpu(running: &Running, mails: &[Mail], load: &Load) -> Result<f64> {
-    let warm = Load { messages: (load.messages / 10).max(32), ..load.clone() };
-    traffic::send(&running.socket, mails, &warm)?;
-    let before = running.cpu()?;
-    let outcome = traffic::send(&running.socket, mails, load)?;
-    #[allow(clippy::cast_precision_loss, reason = "some thousand messages")]
-    let messages = outcome.messages.max(1) as f64;
-    Ok(running.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / messages)
+    Ok(running.measure(mails, load)?.cpu_micros())
 }
 
 /// As a table of each.

@@ -17,6 +17,7 @@ use wasmilter_tests::{
     ports, postfix,
     scratch::Scratch,
     script::{scripted, stage},
+    server,
     smtp_client::SmtpClient,
     wait,
     wasmilter::{Wasmilter, command, get},
@@ -163,15 +164,6 @@ fn all_mistakes_are_told_at_once_before_anything_is_started() {
     }
 }
 
-/// Processor time that a process has used so far, user and system (proc_pid_stat(5)).
-fn processor_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    // In hundredths of a second, as the kernel has always told user space.
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
-}
-
 /// Compiling takes seconds of the processor, loading what was compiled does not.
 #[test]
 fn a_second_start_loads_every_bundled_plugin_within_a_second() {
@@ -188,7 +180,7 @@ fn a_second_start_loads_every_bundled_plugin_within_a_second() {
     let start = |number: u32| {
         let address = format!("unix:{}", scratch.join(&format!("{number}.sock")).display());
         let host = Wasmilter::start_at(&address, &config);
-        let took = processor_time(host.pid());
+        let took = server::processor_time(host.pid());
         host.stop();
         took
     };
