@@ -1,19 +1,22 @@
 //! Processor time of one call: what the thread used while it worked on the call, the guest and the host's functions that it
 //! called alike. Work that the host does on other threads (parsing and decoding of what is large) and waiting are not in it.
 //!
-//! The clock is the thread's own (`CLOCK_THREAD_CPUTIME_ID`), read when the call gets the thread and when it gives it back, so
-//! that what the machine does besides does not count, nor what the scheduler gave to others. The limit is looked at at
-//! every tick of the sandbox's clock: a guest is ended up to one tick (1 ms) late.
+//! The clock that counts is the thread's own (`CLOCK_THREAD_CPUTIME_ID`): what the machine does besides does not count, nor what
+//! the scheduler gave to others. Reading it is a system call, which costs more than many plugins do; so a stretch of work shorter than
+//! [`SHORT`] counts as long as it took on the wall, and a longer one the lesser of that and of what the thread has used
+//! since its clock was last read, [`STALE`] ago at most when the work began. The limit is looked at at every tick of the
+//! sandbox's clock: a guest is ended up to one tick (1 ms) late.
 
 use nix::time::{ClockId, clock_gettime};
 use std::{
+    cell::Cell,
     future::{Future, poll_fn},
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use wasmilter_message::{
     limit::{Limit, LimitSet},
@@ -26,14 +29,25 @@ pub(crate) struct Meter(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Nanoseconds, up to when the call last gave its thread back.
+    /// Nanoseconds, up to when it was last looked at.
     spent: AtomicU64,
-    /// The thread's clock when the call last got the thread, in nanoseconds.
-    began: AtomicU64,
     /// Linear memory in bytes, once it is known.
     memory: AtomicU64,
     /// Limits that the guest was told of.
     refused: AtomicU32,
+}
+
+/// Work below this is not worth a look at the thread's clock. The system gives a thread's processor to others for longer, mostly.
+const SHORT: Duration = Duration::from_micros(500);
+
+/// Other work of the thread that may count as the call's, at most.
+const STALE: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// When what the thread works on now was last counted.
+    static COUNTED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// When the thread's clock was last read, and what it said, in nanoseconds.
+    static CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
 impl Meter {
@@ -41,9 +55,9 @@ impl Meter {
     pub(crate) async fn measure<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         poll_fn(|context| {
-            self.0.began.store(thread_time(), Ordering::Relaxed);
+            begin();
             let polled = call.as_mut().poll(context);
-            self.0.spent.store(self.used(), Ordering::Relaxed);
+            self.count();
             polled
         })
         .await
@@ -51,7 +65,7 @@ impl Meter {
 
     /// What was used up to now. Asked by the thread that works on the call.
     pub(crate) fn spent(&self) -> Duration {
-        Duration::from_nanos(self.used())
+        Duration::from_nanos(self.count())
     }
 
     /// The instance has that much linear memory now.
@@ -73,9 +87,29 @@ impl Meter {
         }
     }
 
-    fn used(&self) -> u64 {
-        let since = thread_time().saturating_sub(self.0.began.load(Ordering::Relaxed));
-        self.0.spent.load(Ordering::Relaxed).saturating_add(since)
+    /// Counts what the thread did since it was last counted. Gives what was used in all, in nanoseconds.
+    fn count(&self) -> u64 {
+        let now = Instant::now();
+        let wall = COUNTED.replace(Some(now)).map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        let mut used = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+        if wall >= SHORT {
+            let clock = thread_time();
+            let before = CLOCK.replace(Some((now, clock))).map(|(_, before)| before).unwrap_or_default();
+            used = used.min(clock.saturating_sub(before));
+        }
+        let spent = self.0.spent.load(Ordering::Relaxed).saturating_add(used);
+        self.0.spent.store(spent, Ordering::Relaxed);
+        spent
+    }
+}
+
+/// The thread begins with work that counts.
+fn begin() {
+    let now = Instant::now();
+    COUNTED.set(Some(now));
+    let fresh = CLOCK.get().is_some_and(|(read, _)| now.saturating_duration_since(read) < STALE);
+    if !fresh {
+        CLOCK.set(Some((now, thread_time())));
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::template::Template;
 use memchr::memmem;
-use wasmilter_sdk::HeaderName;
+use wasmilter_sdk::{
+    HeaderName,
+    text::{Stretch, stretches},
+};
 
 /// The letters and digits of a template, in lower case, in pieces between its variables. Everything else is left out of
 /// the comparison: mail programs rewrap lines, put `>` before them, turn quotes and spaces into others, and make HTML of
@@ -39,20 +42,32 @@ impl Words {
 }
 
 fn letters_and_digits(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        // Most text is ASCII for long stretches, which need no decoding.
-        let (plain, other) = rest.split_at(rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len()));
-        let kept = plain.bytes().filter(u8::is_ascii_alphanumeric);
-        result.extend(kept.map(|byte| char::from(byte.to_ascii_lowercase())));
-        let mut others = other.chars();
-        let Some(character) = others.next() else { return result };
-        rest = others.as_str();
-        if character.is_alphanumeric() {
-            result.extend(character.to_lowercase());
+    let mut result = Vec::with_capacity(text.len());
+    for stretch in stretches(text) {
+        match stretch {
+            Stretch::Ascii(plain) => push_letters_and_digits(&mut result, plain.as_bytes()),
+            Stretch::Other(character) if character.is_alphanumeric() => {
+                character.to_lowercase().for_each(|lower| result.extend(lower.encode_utf8(&mut [0; 4]).bytes()));
+            }
+            Stretch::Other(_) => {}
         }
     }
+    // Only whole characters were put into it.
+    String::from_utf8(result).unwrap_or_default()
+}
+
+/// Appends those of ASCII. Every byte is written and only those that count move the end, which spares a branch that no processor
+/// can foresee.
+fn push_letters_and_digits(result: &mut Vec<u8>, plain: &[u8]) {
+    let mut end = result.len();
+    result.resize(end.saturating_add(plain.len()), 0);
+    for byte in plain {
+        if let Some(place) = result.get_mut(end) {
+            *place = byte.to_ascii_lowercase();
+        }
+        end = end.saturating_add(usize::from(byte.is_ascii_alphanumeric()));
+    }
+    result.truncate(end);
 }
 
 /// What is left of HTML without its tags, comments, scripts and styles, with character references resolved as far as

@@ -43,12 +43,13 @@ impl Plugin for Spam {
 
 impl MessagePolicy for Spam {
     fn decide(&self, message: &Message) -> Result<Decision, Failure> {
+        let headers = message.headers();
         let report = match &self.settings.service {
             Some((service, Protocol::Rspamd)) => rspamd::score(service, message)?,
             Some((service, Protocol::Spamd)) => spamd::score(service, message)?,
-            None => self.rules.score(message),
+            None => self.rules.score(message, &headers),
         };
-        Ok(outcome::decide(&self.settings, message, &report))
+        Ok(outcome::decide(&self.settings, message, &headers, &report))
     }
 }
 

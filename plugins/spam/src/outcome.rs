@@ -2,7 +2,7 @@
 
 use crate::{config::Settings, report::Report};
 use std::collections::BTreeSet;
-use wasmilter_sdk::{Decision, Deferral, HeaderName, HeaderValue, Message, Rejection};
+use wasmilter_sdk::{Decision, Deferral, HeaderField, HeaderName, HeaderValue, Message, Rejection};
 
 /// Most symbols that are named in the header field.
 const MOST_SYMBOLS: usize = 60;
@@ -19,15 +19,22 @@ enum Action {
 }
 
 /// Decides about a scored message.
-pub(crate) fn decide(settings: &Settings, message: &Message, report: &Report) -> Decision {
+pub(crate) fn decide(settings: &Settings, message: &Message, headers: &[HeaderField], report: &Report) -> Decision {
     let action = if settings.follow_action { proposed(&report.action) } else { by_score(settings, report.score) };
     let decision = match action {
         Action::Reject => Decision::reject(Rejection::new(&settings.reply).with_enhanced(7, 1)),
         Action::Tempfail => Decision::tempfail(Deferral::new("try again later").with_enhanced(7, 1)),
-        Action::Quarantine => {
-            marked(Decision::quarantine(&format!("spam score {:.1}", report.score)), settings, message, report, action)
+        Action::Quarantine => marked(
+            Decision::quarantine(&format!("spam score {:.1}", report.score)),
+            settings,
+            message,
+            headers,
+            report,
+            action,
+        ),
+        Action::Nothing | Action::Tag | Action::Subject => {
+            marked(Decision::next(), settings, message, headers, report, action)
         }
-        Action::Nothing | Action::Tag | Action::Subject => marked(Decision::next(), settings, message, report, action),
     };
     let said = if report.action.is_empty() { action.name() } else { report.action.as_str() };
     decision
@@ -80,9 +87,16 @@ fn proposed(action: &str) -> Action {
 }
 
 /// Writes header fields and subject, after removing fields of the same names that others put there.
-fn marked(mut decision: Decision, settings: &Settings, message: &Message, report: &Report, action: Action) -> Decision {
-    let headers = &settings.headers;
-    for forged in forged(message, &headers.prefix) {
+fn marked(
+    mut decision: Decision,
+    settings: &Settings,
+    message: &Message,
+    headers: &[HeaderField],
+    report: &Report,
+    action: Action,
+) -> Decision {
+    let names = &settings.headers;
+    for forged in forged(headers, &names.prefix) {
         decision = decision.remove_headers(forged);
     }
     let spam = action >= Action::Tag;
@@ -99,10 +113,10 @@ fn marked(mut decision: Decision, settings: &Settings, message: &Message, report
         folded(&symbols),
     );
     decision = decision
-        .add_header(headers.score.clone(), format!("{:.1}", report.score))
-        .add_header(headers.status.clone(), HeaderValue::folded(status.clone()).unwrap_or_else(|_| status.into()));
+        .add_header(names.score.clone(), format!("{:.1}", report.score))
+        .add_header(names.status.clone(), HeaderValue::folded(status.clone()).unwrap_or_else(|_| status.into()));
     if spam {
-        decision = decision.add_header(headers.flag.clone(), "YES");
+        decision = decision.add_header(names.flag.clone(), "YES");
     }
     // The prefix is for people, and follows its own threshold, also for held mail.
     let wants_prefix = if settings.follow_action {
@@ -120,11 +134,14 @@ fn marked(mut decision: Decision, settings: &Settings, message: &Message, report
 }
 
 /// Names of the message's fields that look like ours, each once.
-fn forged(message: &Message, prefix: &str) -> Vec<HeaderName> {
-    let prefix = format!("{}-", prefix.to_ascii_lowercase());
-    let names = message.headers().into_iter().map(|field| field.name.trim().to_ascii_lowercase());
+fn forged(headers: &[HeaderField], prefix: &str) -> Vec<HeaderName> {
+    let ours = |name: &str| {
+        let begins = name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        begins && name.as_bytes().get(prefix.len()) == Some(&b'-')
+    };
+    let names = headers.iter().map(|field| field.name.trim());
     let forged: BTreeSet<String> =
-        names.filter(|name| name.starts_with(&prefix)).map(|name| capitalized(&name)).collect();
+        names.filter(|name| ours(name)).map(|name| capitalized(&name.to_ascii_lowercase())).collect();
     forged.into_iter().filter_map(|name| HeaderName::new(name).ok()).collect()
 }
 

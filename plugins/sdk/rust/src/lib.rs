@@ -140,6 +140,7 @@ mod session;
 mod store;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod text;
 
 pub use address::{Destination, EmailAddress, NewClient};
 pub use content::{Annotation, Content, ContentEdit, ContentField, Entity, MediaType, NewPart, PartEdits, escape_html};

@@ -6,7 +6,7 @@ use crate::{
     decision::Removal,
     source::{LARGEST_READ, Source},
 };
-use std::{borrow::Borrow, collections::BTreeMap, io, ops::Deref};
+use std::{borrow::Borrow, io, ops::Deref};
 
 /// The message that [`decide`](crate::MessagePolicy::decide) judges: a [`Transaction`] with its content. In the host there is
 /// exactly one at a time, and this is a handle without content of its own: nothing is copied into the plugin unless asked.
@@ -33,13 +33,7 @@ impl Message {
     /// All header fields, from the top. Needs the grant `headers`, as does all that is about them.
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderField> {
-        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-        let counted = self.source.headers().into_iter().map(|field| {
-            let occurrence = seen.entry(field.name.to_ascii_lowercase()).or_default();
-            *occurrence = occurrence.saturating_add(1);
-            HeaderField { field, occurrence: *occurrence }
-        });
-        counted.collect()
+        numbered(self.source.headers())
     }
 
     /// How many fields there are of that name (any case).
@@ -207,6 +201,25 @@ impl Deref for Part<'_> {
     fn deref(&self) -> &PartInfo {
         &self.info
     }
+}
+
+/// The fields of a message, with the occurrences of their names counted.
+fn numbered(fields: Vec<RawField>) -> Vec<HeaderField> {
+    let mut fields: Vec<HeaderField> = fields.into_iter().map(|field| HeaderField { field, occurrence: 1 }).collect();
+    // Those of one name stand together, in their order.
+    let mut by_name: Vec<&mut HeaderField> = fields.iter_mut().collect();
+    by_name.sort_by(|one, other| {
+        let other = other.name.bytes().map(|byte| byte.to_ascii_lowercase());
+        one.name.bytes().map(|byte| byte.to_ascii_lowercase()).cmp(other)
+    });
+    let mut before: Option<&HeaderField> = None;
+    for field in by_name {
+        if let Some(before) = before.filter(|before| before.is_named(&field.name)) {
+            field.occurrence = before.occurrence.saturating_add(1);
+        }
+        before = Some(field);
+    }
+    fields
 }
 
 /// Reads a part from its beginning; a call to `read` gives at most 64 KiB.

@@ -5,7 +5,11 @@ use super::{
     phrases::{PhraseCounts, Phrases},
     urls::{Url, urls},
 };
-use wasmilter_sdk::{Address, HeaderField, Message, PartKind, PartRole};
+use std::borrow::Cow;
+use wasmilter_sdk::{
+    Address, HeaderField, Message, PartKind, PartRole,
+    text::{Stretch, stretches},
+};
 
 /// Most text of a part that is looked at.
 const MOST_TEXT: u32 = 200_000;
@@ -13,10 +17,12 @@ const MOST_TEXT: u32 = 200_000;
 const MOST_TEXT_IN_ALL: usize = 500_000;
 
 /// What can be seen of a message.
-pub(crate) struct Evidence {
-    headers: Vec<HeaderField>,
+pub(crate) struct Evidence<'m> {
+    headers: &'m [HeaderField],
     pub(crate) subject: String,
-    pub(crate) from: Vec<Address>,
+    /// The address of the first From mailbox, in lower case.
+    pub(crate) author_address: String,
+    pub(crate) author_name: String,
     pub(crate) reply_to: Vec<Address>,
     pub(crate) to: Vec<Address>,
     /// Envelope sender.
@@ -49,13 +55,16 @@ pub(crate) struct Attachment {
     pub(crate) media_type: String,
 }
 
-impl Evidence {
-    pub(crate) fn gather(message: &Message, phrases: &Phrases) -> Self {
+impl<'m> Evidence<'m> {
+    /// `headers`: all fields of the message.
+    pub(crate) fn gather(message: &Message, headers: &'m [HeaderField], phrases: &Phrases) -> Self {
         let client = message.client();
+        let from = message.addresses("From");
         let mut evidence = Self {
-            headers: message.headers(),
+            headers,
             subject: message.subject(),
-            from: message.addresses("From"),
+            author_address: from.first().map(|from| from.address.to_lowercase()).unwrap_or_default(),
+            author_name: from.into_iter().next().map(|from| from.name).unwrap_or_default(),
             reply_to: message.addresses("Reply-To"),
             to: message.addresses("To"),
             sender_domain: message.sender().domain,
@@ -111,36 +120,30 @@ impl Evidence {
         evidence.gtube = contains(&written, &gtube());
         evidence.capitals = share_of_capitals(&written);
         evidence.text = searchable(&written);
-        evidence.phrases = phrases.count(&format!("{} {}", searchable(&evidence.subject), evidence.text));
+        evidence.phrases = phrases.count([&searchable(&evidence.subject), &evidence.text]);
         evidence
     }
 
     /// Whether there is a field of that name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.headers.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+        self.headers.iter().any(|field| field.is_named(name))
     }
 
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
+        self.headers.iter().filter(|field| field.is_named(name)).count()
     }
 
-    /// The first field of that name, as text.
-    pub(crate) fn header(&self, name: &str) -> String {
-        let field = self.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-        field.map(|field| String::from_utf8_lossy(&field.value).trim().to_owned()).unwrap_or_default()
+    /// The first field of that name, as text; empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> Cow<'m, str> {
+        let Some(field) = self.headers.iter().find(|field| field.is_named(name)) else { return Cow::Borrowed("") };
+        match String::from_utf8_lossy(&field.value) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        }
     }
 
-    /// The address of the first From mailbox, in lower case.
-    pub(crate) fn author_address(&self) -> String {
-        self.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default()
-    }
-
-    pub(crate) fn author_domain(&self) -> String {
-        domain(&self.author_address()).to_owned()
-    }
-
-    pub(crate) fn author_name(&self) -> &str {
-        self.from.first().map(|from| from.name.as_str()).unwrap_or_default()
+    pub(crate) fn author_domain(&self) -> &str {
+        domain(&self.author_address)
     }
 
     /// Answers to other mail, as a mail program writes them.
@@ -209,39 +212,67 @@ fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
 
 /// Lower case, white space made single, typographic apostrophes made plain.
 fn searchable(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
+    let mut result = Vec::with_capacity(text.len());
     let mut space = true;
-    let mut rest = text;
-    loop {
-        // Most text is ASCII for long stretches, which need no decoding.
-        let (plain, other) = rest.split_at(rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len()));
-        for byte in plain.bytes() {
-            let white = matches!(byte, b'\t'..=b'\r' | b' ');
-            if !white {
-                result.push(char::from(byte.to_ascii_lowercase()));
-            } else if !space {
-                result.push(' ');
+    for stretch in stretches(text) {
+        match stretch {
+            Stretch::Ascii(plain) => space = push_searchable(&mut result, plain.as_bytes(), space),
+            Stretch::Other(c) if c.is_whitespace() => {
+                if !space {
+                    result.push(b' ');
+                }
+                space = true;
             }
-            space = white;
-        }
-        let mut others = other.chars();
-        let Some(c) = others.next() else { return result };
-        rest = others.as_str();
-        if c.is_whitespace() {
-            if !space {
-                result.push(' ');
+            Stretch::Other(c) => {
+                space = false;
+                match c {
+                    '\u{2018}' | '\u{2019}' => result.push(b'\''),
+                    // Invisible ones, put in to hide words.
+                    '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => {}
+                    c => c.to_lowercase().for_each(|c| result.extend(c.encode_utf8(&mut [0; 4]).bytes())),
+                }
             }
-            space = true;
-            continue;
-        }
-        space = false;
-        match c {
-            '\u{2018}' | '\u{2019}' => result.push('\''),
-            // Invisible ones, put in to hide words.
-            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => {}
-            c => result.extend(c.to_lowercase()),
         }
     }
+    // Only whole characters were put into it.
+    String::from_utf8(result).unwrap_or_default()
+}
+
+/// Appends ASCII; `space`: whether white space stands before it. Returns whether it ends in white space.
+fn push_searchable(result: &mut Vec<u8>, plain: &[u8], mut space: bool) -> bool {
+    let (pieces, rest) = plain.as_chunks::<16>();
+    for piece in pieces {
+        // Words with single spaces between them, which most pieces are, stay as they are.
+        if has_only_single_spaces(piece) && !(space && piece.starts_with(b" ")) {
+            result.extend_from_slice(&piece.map(|byte| byte.to_ascii_lowercase()));
+            space = piece.ends_with(b" ");
+        } else {
+            space = push_one_by_one(result, piece, space);
+        }
+    }
+    push_one_by_one(result, rest, space)
+}
+
+fn push_one_by_one(result: &mut Vec<u8>, plain: &[u8], mut space: bool) -> bool {
+    for byte in plain {
+        let white = matches!(byte, b'\t'..=b'\r' | b' ');
+        if !white {
+            result.push(byte.to_ascii_lowercase());
+        } else if !space {
+            result.push(b' ');
+        }
+        space = white;
+    }
+    space
+}
+
+/// Whether the only white space in it is spaces, of which no two are neighbours.
+fn has_only_single_spaces(piece: &[u8; 16]) -> bool {
+    // Without branches, so that the compiler looks at all bytes at once.
+    let other_white = piece.iter().fold(false, |any, byte| any | matches!(byte, b'\t'..=b'\r'));
+    let next = piece.iter().skip(1);
+    let two = piece.iter().zip(next).fold(false, |any, (one, next)| any | ((*one == b' ') & (*next == b' ')));
+    !other_white & !two
 }
 
 #[allow(clippy::cast_precision_loss, reason = "at most some 500 000")]
@@ -269,6 +300,9 @@ mod tests {
             ("vi\u{200b}ag\u{ad}ra don\u{2019}t", "viagra don't"),
             ("\u{b}\u{c}x\u{1f}y\u{85}Z", "x\u{1f}y z"),
             ("ПРИВЕТ МИР", "привет мир"),
+            ("Sixteen letters and then some more words", "sixteen letters and then some more words"),
+            ("Fifteen of them  and two spaces at the edge ", "fifteen of them and two spaces at the edge "),
+            ("sixteen letters. \u{a0} then white", "sixteen letters. then white"),
             ("", ""),
         ] {
             assert_eq!(searchable(written), searched, "{written:?}");

@@ -10,31 +10,31 @@ use crate::report::Report;
 use evidence::Evidence;
 use phrases::Phrases;
 use std::collections::BTreeMap;
-use table::{RULES, Rule};
-use wasmilter_sdk::Message;
+use table::RULES;
+use wasmilter_sdk::{HeaderField, Message};
 
 /// The rules with their scores.
 #[derive(Default)]
 pub(crate) struct Rules {
     phrases: Phrases,
-    /// Rules with the scores that hold here.
-    scored: Vec<(&'static Rule, f64)>,
+    /// What each of the table is worth here; 0 where it does not count.
+    scores: Vec<f64>,
 }
 
 impl Rules {
     /// `scores` by name take the place of those in the table.
     pub(crate) fn new(scores: &BTreeMap<String, f64>) -> Result<Self, String> {
-        let scored = RULES.iter().map(|rule| (rule, scores.get(rule.name).copied().unwrap_or(rule.score)));
-        Ok(Self { phrases: Phrases::new()?, scored: scored.filter(|(_, score)| *score != 0.0).collect() })
+        let scores = RULES.iter().map(|rule| scores.get(rule.name).copied().unwrap_or(rule.score));
+        Ok(Self { phrases: Phrases::new()?, scores: scores.collect() })
     }
 
-    /// Adds up the scores of all rules that hold.
-    pub(crate) fn score(&self, message: &Message) -> Report {
-        let evidence = Evidence::gather(message, &self.phrases);
+    /// Adds up the scores of all rules that hold. `headers`: all fields of the message.
+    pub(crate) fn score(&self, message: &Message, headers: &[HeaderField]) -> Report {
+        let evidence = Evidence::gather(message, headers, &self.phrases);
         let mut score = 0.0;
         let mut symbols = Vec::new();
-        for (rule, worth) in &self.scored {
-            if (rule.holds)(&evidence) {
+        for ((rule, worth), holds) in RULES.iter().zip(&self.scores).zip(table::hold(&evidence)) {
+            if holds && *worth != 0.0 {
                 score += worth;
                 symbols.push(rule.name.to_owned());
             }

@@ -38,18 +38,20 @@ impl Phrases {
         Ok(Self(Some(built)))
     }
 
-    /// Counts different phrases by topic.
-    pub(crate) fn count(&self, text: &str) -> PhraseCounts {
+    /// Counts different phrases in all texts by topic.
+    pub(crate) fn count(&self, texts: [&str; 2]) -> PhraseCounts {
         let mut counts = PhraseCounts::default();
-        let mut seen = vec![false; PHRASES.len()];
+        let mut seen = [false; PHRASES.len()];
         let Some(finder) = &self.0 else { return counts };
-        for hit in finder.find_overlapping_iter(text) {
-            let index = hit.pattern().as_usize();
-            let (Some(seen), Some((_, topic))) = (seen.get_mut(index), PHRASES.get(index)) else { continue };
-            if !*seen && is_word(text, hit.start(), hit.end()) {
-                *seen = true;
-                if let Some(count) = counts.0.get_mut(*topic as usize) {
-                    *count = count.saturating_add(1);
+        for text in texts {
+            for hit in finder.find_overlapping_iter(text) {
+                let index = hit.pattern().as_usize();
+                let (Some(seen), Some((_, topic))) = (seen.get_mut(index), PHRASES.get(index)) else { continue };
+                if !*seen && is_word(text, hit.start(), hit.end()) {
+                    *seen = true;
+                    if let Some(count) = counts.0.get_mut(*topic as usize) {
+                        *count = count.saturating_add(1);
+                    }
                 }
             }
         }
@@ -327,7 +329,7 @@ mod tests {
     #[test]
     fn different_phrases_count_once_and_only_as_words() {
         let phrases = Phrases::new().unwrap();
-        let counts = phrases.count("viagra viagra and specialist, no prescription");
+        let counts = phrases.count(["viagra", "viagra and specialist, no prescription"]);
         assert_eq!(counts.of(Topic::Pills), 2);
         assert_eq!(counts.of(Topic::Loan), 0);
     }

@@ -16,92 +16,102 @@ pub(crate) struct Rule {
     /// For administrators; the README has the table.
     #[cfg_attr(not(test), allow(dead_code, reason = "documentation, which a test compares with the README"))]
     pub(crate) description: &'static str,
-    pub(crate) holds: fn(&Evidence) -> bool,
 }
 
-const fn rule(name: &'static str, score: f64, description: &'static str, holds: fn(&Evidence) -> bool) -> Rule {
-    Rule { name, score, description, holds }
+/// Makes the table, and what looks which of its rules hold: one function and not one per rule, because a fresh sandbox has to
+/// look up each function that is called through a pointer.
+macro_rules! rules {
+    [$(($name:literal, $score:expr, $description:literal, |$evidence:ident| $holds:expr),)*] => {
+        pub(crate) const RULES: &[Rule] = &[
+            $(Rule { name: $name, score: $score, description: $description },)*
+        ];
+
+        /// Whether each of [`RULES`] holds.
+        pub(crate) fn hold(evidence: &Evidence<'_>) -> [bool; RULES.len()] {
+            [$((|$evidence: &Evidence<'_>| $holds)(evidence),)*]
+        }
+    };
 }
 
-pub(crate) const RULES: &[Rule] = &[
-    rule("GTUBE", 1000.0, "the test string for spam filters", |e| e.gtube),
+rules![
+    ("GTUBE", 1000.0, "the test string for spam filters", |e| e.gtube),
     // Header fields that are missing or odd.
-    rule("MISSING_DATE", 1.5, "no Date field", |e| !e.has("Date")),
-    rule("MISSING_MESSAGE_ID", 1.0, "no Message-ID field", |e| !e.has("Message-ID")),
-    rule("MISSING_FROM", 2.5, "no From field, or no address in it", |e| e.author_address().is_empty()),
-    rule("MISSING_TO", 0.5, "neither To nor Cc", |e| !e.has("To") && !e.has("Cc")),
-    rule("MISSING_SUBJECT", 0.8, "no Subject, or an empty one", |e| e.subject.trim().is_empty()),
-    rule("DUPLICATE_FIELDS", 1.5, "From, Subject, Date, To or Message-ID more than once", |e| {
+    ("MISSING_DATE", 1.5, "no Date field", |e| !e.has("Date")),
+    ("MISSING_MESSAGE_ID", 1.0, "no Message-ID field", |e| !e.has("Message-ID")),
+    ("MISSING_FROM", 2.5, "no From field, or no address in it", |e| e.author_address.is_empty()),
+    ("MISSING_TO", 0.5, "neither To nor Cc", |e| !e.has("To") && !e.has("Cc")),
+    ("MISSING_SUBJECT", 0.8, "no Subject, or an empty one", |e| e.subject.trim().is_empty()),
+    ("DUPLICATE_FIELDS", 1.5, "From, Subject, Date, To or Message-ID more than once", |e| {
         ["From", "Subject", "Date", "To", "Message-ID"].iter().any(|name| e.count(name) > 1)
     }),
-    rule("UNDISCLOSED_TO", 1.0, "To names undisclosed recipients", |e| {
+    ("UNDISCLOSED_TO", 1.0, "To names undisclosed recipients", |e| {
         let to = e.header("To").to_lowercase();
         to.contains("undisclosed") || to.contains("recipients:")
     }),
-    rule("MESSAGE_ID_ODD", 2.0, "Message-ID without @ or brackets", |e| {
+    ("MESSAGE_ID_ODD", 2.0, "Message-ID without @ or brackets", |e| {
         let id = e.header("Message-ID");
         !id.is_empty() && (!id.starts_with('<') || !id.ends_with('>') || !id.contains('@'))
     }),
-    rule("DATE_ODD", 1.1, "Date without a time of day", |e| {
+    ("DATE_ODD", 1.1, "Date without a time of day", |e| {
         let date = e.header("Date");
         !date.is_empty() && date.matches(':').count() < 1
     }),
-    rule("BULK_PRIORITY", 1.2, "marked as urgent", |e| {
+    ("BULK_PRIORITY", 1.2, "marked as urgent", |e| {
         e.header("X-Priority").starts_with(['1', '2']) || e.header("Importance").eq_ignore_ascii_case("high")
     }),
-    rule("MAILER_BULK", 1.2, "a mail program that is used for mass mail", |e| {
+    ("MAILER_BULK", 1.2, "a mail program that is used for mass mail", |e| {
         let mailer = format!("{} {}", e.header("X-Mailer"), e.header("User-Agent")).to_lowercase();
         ["phpmailer", "leaf php", "bulk", "mass", "the bat! (v1", "emailer", "foxmail", "supermail", "php/"]
             .iter()
             .any(|name| mailer.contains(name))
     }),
-    rule("SENT_BY_SCRIPT", 0.5, "sent by a script of a web site", |e| {
+    ("SENT_BY_SCRIPT", 0.5, "sent by a script of a web site", |e| {
         e.has("X-PHP-Script") || e.has("X-PHP-Originating-Script") || e.has("X-AntiAbuse")
     }),
     // Who says to be the sender.
-    rule("FROM_NAME_IS_OTHER_ADDRESS", 1.9, "the display name is an address of another domain", |e| {
-        let name = e.author_name().to_lowercase();
+    ("FROM_NAME_IS_OTHER_ADDRESS", 1.9, "the display name is an address of another domain", |e| {
+        let name = e.author_name.to_lowercase();
         let inside = name.split_whitespace().find(|word| word.contains('@') && word.contains('.'));
         inside.is_some_and(|word| {
             let named = domain(word.trim_matches(|c: char| !c.is_ascii_alphanumeric())).to_owned();
-            !named.is_empty() && registered(&named) != registered(&e.author_domain())
+            !named.is_empty() && registered(&named) != registered(e.author_domain())
         })
     }),
-    rule("REPLY_TO_OTHER_DOMAIN", 0.5, "answers go to another domain than the sender's", |e| {
+    ("REPLY_TO_OTHER_DOMAIN", 0.5, "answers go to another domain than the sender's", |e| {
         let from = e.author_domain();
         let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
-        !from.is_empty() && !reply.is_empty() && registered(&from) != registered(&reply) && !e.has("List-Id")
+        !from.is_empty() && !reply.is_empty() && registered(from) != registered(&reply) && !e.has("List-Id")
     }),
-    rule("REPLY_TO_FREE_MAIL", 2.8, "sent from elsewhere, answers go to a free mail box", |e| {
+    ("REPLY_TO_FREE_MAIL", 2.8, "sent from elsewhere, answers go to a free mail box", |e| {
         let reply = e.reply_to.first().map(|reply| domain(&reply.address).to_lowercase()).unwrap_or_default();
-        is_free_mail(&reply) && !is_free_mail(&e.author_domain()) && !e.has("List-Id")
+        is_free_mail(&reply) && !is_free_mail(e.author_domain()) && !e.has("List-Id")
     }),
-    rule("FROM_DIGITS", 0.3, "the sender's address has five digits in a row", |e| {
-        let local = e.author_address();
+    ("FROM_DIGITS", 0.3, "the sender's address has five digits in a row", |e| {
+        let local = &e.author_address;
         let local = local.split('@').next().unwrap_or_default();
         longest_run(local, |c| c.is_ascii_digit()) >= 5
     }),
-    rule("FROM_LOOK_ALIKE", 2.1, "the sender's name or domain mixes scripts or is a look-alike in punycode", |e| {
-        e.author_domain().contains("xn--") || mixes_scripts(e.author_name())
+    ("FROM_LOOK_ALIKE", 2.1, "the sender's name or domain mixes scripts or is a look-alike in punycode", |e| {
+        e.author_domain().contains("xn--") || mixes_scripts(&e.author_name)
     }),
-    rule("FROM_BRAND", 3.0, "the display name is a well-known firm's, the address is not", |e| {
-        let name = e.author_name().to_lowercase();
+    ("FROM_BRAND", 3.0, "the display name is a well-known firm's, the address is not", |e| {
+        let name = e.author_name.to_lowercase();
         let domain = e.author_domain();
         BRANDS.iter().any(|brand| has_word(&name, brand) && !domain.contains(brand.split(' ').next().unwrap_or(brand)))
     }),
-    rule("FROM_IS_TO", 1.2, "sender and recipient are the same", |e| {
-        let from = e.author_address();
-        !from.is_empty() && e.to.first().is_some_and(|to| to.address.eq_ignore_ascii_case(&from)) && !e.authenticated
+    ("FROM_IS_TO", 1.2, "sender and recipient are the same", |e| {
+        let from = &e.author_address;
+        !from.is_empty() && e.to.first().is_some_and(|to| to.address.eq_ignore_ascii_case(from)) && !e.authenticated
     }),
-    rule("FROM_HAS_NO_DOT", 2.5, "the sender's domain is none", |e| {
+    ("FROM_HAS_NO_DOT", 2.5, "the sender's domain is none", |e| {
         let from = e.author_domain();
         !from.is_empty() && !from.contains('.')
     }),
-    rule("FROM_TLD", 2.5, "the sender's domain is one of those that are cheap to burn", |e| {
-        cheap_domain(&e.author_domain())
+    ("FROM_TLD", 2.5, "the sender's domain is one of those that are cheap to burn", |e| {
+        cheap_domain(e.author_domain())
     }),
     // The client.
-    rule("HELO_LOCALHOST", 1.5, "an unknown client calls itself localhost or by an address", |e| {
+    ("HELO_LOCALHOST", 1.5, "an unknown client calls itself localhost or by an address", |e| {
         let remote = !e.client_address.is_empty() && !e.client_address.starts_with("127.") && e.client_address != "::1";
         remote
             && !e.authenticated
@@ -109,69 +119,69 @@ pub(crate) const RULES: &[Rule] = &[
                 || e.helo == "localhost.localdomain"
                 || e.helo.parse::<std::net::IpAddr>().is_ok())
     }),
-    rule("CLIENT_DYNAMIC", 1.5, "the client's name is one of a dial-up or home line", |e| {
+    ("CLIENT_DYNAMIC", 1.5, "the client's name is one of a dial-up or home line", |e| {
         !e.authenticated && looks_dynamic(&e.client_name)
     }),
-    rule("SENDER_OTHER_DOMAIN", 0.5, "envelope sender and From are of different domains", |e| {
+    ("SENDER_OTHER_DOMAIN", 0.5, "envelope sender and From are of different domains", |e| {
         let from = e.author_domain();
         !e.sender_domain.is_empty()
             && !from.is_empty()
-            && registered(&from) != registered(&e.sender_domain)
+            && registered(from) != registered(&e.sender_domain)
             && !e.has("List-Id")
     }),
     // The subject.
-    rule("SUBJECT_CAPITALS", 0.7, "the subject is in capitals", |e| {
+    ("SUBJECT_CAPITALS", 0.7, "the subject is in capitals", |e| {
         let letters: Vec<char> = e.subject.chars().filter(char::is_ascii_alphabetic).collect();
         letters.len() >= 10 && letters.iter().all(char::is_ascii_uppercase)
     }),
-    rule("SUBJECT_EXCLAIMS", 1.8, "the subject has two exclamation marks or more", |e| {
+    ("SUBJECT_EXCLAIMS", 1.8, "the subject has two exclamation marks or more", |e| {
         e.subject.matches('!').count() >= 2
     }),
-    rule("SUBJECT_MONEY", 2.0, "the subject has a sum of money", |e| {
+    ("SUBJECT_MONEY", 2.0, "the subject has a sum of money", |e| {
         let subject = &e.subject;
         ["$", "€", "£", "US$"].iter().any(|sign| {
             subject.split(sign).skip(1).any(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit()))
         })
     }),
-    rule("SUBJECT_GAPPY", 2.7, "the subject has letters set apart, or a serial number after a gap", |e| {
+    ("SUBJECT_GAPPY", 2.7, "the subject has letters set apart, or a serial number after a gap", |e| {
         e.subject.contains("      ") || has_gappy_word(&e.subject)
     }),
-    rule("SUBJECT_FAKE_REPLY", 0.3, "the subject says to be an answer, nothing else does", |e| {
+    ("SUBJECT_FAKE_REPLY", 0.3, "the subject says to be an answer, nothing else does", |e| {
         let subject = e.subject.to_lowercase();
         subject.starts_with("re:") && !e.has("In-Reply-To") && !e.has("References")
     }),
-    rule("SUBJECT_ADV", 2.8, "the subject says that it is advertising", |e| {
+    ("SUBJECT_ADV", 2.8, "the subject says that it is advertising", |e| {
         let subject = e.subject.to_lowercase();
         subject.starts_with("adv:") || subject.starts_with("[adv]") || subject.starts_with("adv ")
     }),
-    rule("SUBJECT_EMOJI", 1.5, "the subject has a pictograph", |e| {
+    ("SUBJECT_EMOJI", 1.5, "the subject has a pictograph", |e| {
         e.subject.chars().any(|c| matches!(c, '\u{1f300}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b50}'))
     }),
-    rule("SUBJECT_LOOK_ALIKE", 2.2, "a word of the subject mixes scripts", |e| mixes_scripts(&e.subject)),
+    ("SUBJECT_LOOK_ALIKE", 2.2, "a word of the subject mixes scripts", |e| mixes_scripts(&e.subject)),
     // How the content is made.
-    rule("HTML_ONLY", 1.3, "HTML without a plain text", |e| e.has_html && !e.has_plain),
-    rule("HTML_SHORT_WITH_IMAGE", 2.5, "HTML with pictures and hardly a word", |e| {
+    ("HTML_ONLY", 1.3, "HTML without a plain text", |e| e.has_html && !e.has_plain),
+    ("HTML_SHORT_WITH_IMAGE", 2.5, "HTML with pictures and hardly a word", |e| {
         e.has_html && e.text.len() < 200 && (contains(&e.html, "<img") || e.images > 0) && !e.urls.is_empty()
     }),
-    rule("HTML_HIDDEN_TEXT", 1.6, "HTML with text that nobody sees", |e| {
+    ("HTML_HIDDEN_TEXT", 1.6, "HTML with text that nobody sees", |e| {
         ["font-size:0", "font-size: 0", "display:none", "display: none", "opacity:0;", "font-size:1px"]
             .iter()
             .any(|style| contains(&e.html, style))
     }),
-    rule("HTML_FORM", 0.5, "HTML with a form to fill in", |e| {
+    ("HTML_FORM", 0.5, "HTML with a form to fill in", |e| {
         contains(&e.html, "<form") && contains(&e.html, "<input")
     }),
-    rule("HTML_SCRIPT", 0.5, "HTML with a script", |e| contains(&e.html, "<script")),
-    rule("HTML_RED_FONT", 1.5, "HTML in red or huge letters", |e| {
+    ("HTML_SCRIPT", 0.5, "HTML with a script", |e| contains(&e.html, "<script")),
+    ("HTML_RED_FONT", 1.5, "HTML in red or huge letters", |e| {
         ["color=\"#ff0000\"", "color=#ff0000", "color=red", "color=\"red\"", "size=\"+3\"", "size=7", "size=\"7\""]
             .iter()
             .any(|font| contains(&e.html, font))
     }),
-    rule("HTML_LINK_MISMATCH", 1.3, "a link shows one address and leads to another", |e| link_mismatch(&e.html)),
-    rule("TEXT_IN_BASE64", 1.8, "plain US-ASCII text hidden in base64", |e| e.text_in_base64),
-    rule("CAPITALS", 2.0, "a third of the text is in capitals", |e| e.capitals > 0.33),
-    rule("EXCLAIMS", 1.5, "the text has three exclamation marks in a row", |e| contains(&e.text, "!!!")),
-    rule("DOLLARS", 0.6, "the text has large sums of money", |e| {
+    ("HTML_LINK_MISMATCH", 1.3, "a link shows one address and leads to another", |e| link_mismatch(&e.html)),
+    ("TEXT_IN_BASE64", 1.8, "plain US-ASCII text hidden in base64", |e| e.text_in_base64),
+    ("CAPITALS", 2.0, "a third of the text is in capitals", |e| e.capitals > 0.33),
+    ("EXCLAIMS", 1.5, "the text has three exclamation marks in a row", |e| contains(&e.text, "!!!")),
+    ("DOLLARS", 0.6, "the text has large sums of money", |e| {
         // A byte of each sign, or nothing to look at.
         if memchr::memchr3(b'$', b'\xe2', b'\xc2', e.text.as_bytes()).is_none() {
             return contains(&e.text, ",000,000");
@@ -183,22 +193,22 @@ pub(crate) const RULES: &[Rule] = &[
         });
         sums.count() >= 2 || contains(&e.text, ",000,000")
     }),
-    rule("NO_TEXT", 1.4, "nothing to read", |e| e.text.trim().is_empty()),
-    rule("CHARSET_FAR_EAST", 1.2, "a charset of the far East or Cyrillic, older than Unicode", |e| {
+    ("NO_TEXT", 1.4, "nothing to read", |e| e.text.trim().is_empty()),
+    ("CHARSET_FAR_EAST", 1.2, "a charset of the far East or Cyrillic, older than Unicode", |e| {
         let old = ["big5", "gb2312", "gbk", "gb18030", "ks_c_5601", "euc-kr", "windows-1251", "koi8"];
         e.charsets.iter().any(|charset| old.iter().any(|known| charset.starts_with(known)))
     }),
     // Where links lead.
-    rule("URL_NUMERIC", 3.0, "a link to an address without a name", |e| {
+    ("URL_NUMERIC", 3.0, "a link to an address without a name", |e| {
         e.urls.iter().any(|url| url.is_numeric() && !is_private(&url.host))
     }),
-    rule("URL_USER", 2.0, "a link with something before an @ to mislead", |e| {
+    ("URL_USER", 2.0, "a link with something before an @ to mislead", |e| {
         e.urls.iter().any(|url| url.user && url.host.contains('.'))
     }),
-    rule("URL_LOOK_ALIKE", 1.5, "a link to a domain in punycode", |e| {
+    ("URL_LOOK_ALIKE", 1.5, "a link to a domain in punycode", |e| {
         e.urls.iter().any(|url| url.host.contains("xn--"))
     }),
-    rule("URL_SHORTENER", 0.6, "a link through a shortener", |e| {
+    ("URL_SHORTENER", 0.6, "a link through a shortener", |e| {
         let known = [
             "bit.ly",
             "tinyurl.com",
@@ -216,7 +226,7 @@ pub(crate) const RULES: &[Rule] = &[
         ];
         e.urls.iter().any(|url| known.contains(&url.host.as_str()))
     }),
-    rule("URL_FREE_HOST", 1.4, "a link to a place where anybody can put pages", |e| {
+    ("URL_FREE_HOST", 1.4, "a link to a place where anybody can put pages", |e| {
         let known = [
             ".blogspot.com",
             ".weebly.com",
@@ -242,46 +252,46 @@ pub(crate) const RULES: &[Rule] = &[
         ];
         e.urls.iter().any(|url| known.iter().any(|end| url.host.ends_with(end)))
     }),
-    rule("URL_TLD", 0.5, "a link to one of the domains that are cheap to burn", |e| {
+    ("URL_TLD", 0.5, "a link to one of the domains that are cheap to burn", |e| {
         e.urls.iter().any(|url| cheap_domain(&url.host))
     }),
-    rule("URL_NOT_SENDERS", 0.9, "links, and none to the sender's domain", |e| {
+    ("URL_NOT_SENDERS", 0.9, "links, and none to the sender's domain", |e| {
         let from = e.author_domain();
         !e.urls.is_empty()
             && !from.is_empty()
             && !e.is_reply()
-            && e.urls.iter().all(|url| registered(&url.host) != registered(&from))
+            && e.urls.iter().all(|url| registered(&url.host) != registered(from))
     }),
     // What it is about.
-    rule("WINDFALL_2", 0.9, "two phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 2),
-    rule("WINDFALL_4", 3.2, "four phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 4),
-    rule("LOAN", 1.9, "a phrase about loans", |e| e.phrases.of(Topic::Loan) >= 1),
-    rule("LOAN_2", 1.6, "two phrases about loans", |e| e.phrases.of(Topic::Loan) >= 2),
-    rule("PILLS", 1.1, "a phrase about pills", |e| e.phrases.of(Topic::Pills) >= 1),
-    rule("PILLS_2", 2.3, "two phrases about pills", |e| e.phrases.of(Topic::Pills) >= 2),
-    rule("DATING", 0.3, "a phrase about company", |e| e.phrases.of(Topic::Dating) >= 1),
-    rule("DATING_2", 1.7, "two phrases about company", |e| e.phrases.of(Topic::Dating) >= 2),
-    rule("PRESSURE", 0.4, "a phrase that presses", |e| e.phrases.of(Topic::Pressure) >= 1),
-    rule("PRESSURE_3", 1.1, "three phrases that press", |e| e.phrases.of(Topic::Pressure) >= 3),
-    rule("ACCOUNT", 1.9, "a phrase about an account in danger", |e| e.phrases.of(Topic::Account) >= 1),
-    rule("ACCOUNT_2", 2.6, "two phrases about an account in danger", |e| e.phrases.of(Topic::Account) >= 2),
-    rule("EARN", 1.6, "a phrase about earning from home", |e| e.phrases.of(Topic::Earn) >= 1),
-    rule("EARN_2", 1.7, "two phrases about earning from home", |e| e.phrases.of(Topic::Earn) >= 2),
-    rule("SELLING_2", 0.8, "two phrases of unasked offers", |e| e.phrases.of(Topic::Selling) >= 2),
-    rule("REMOVE_ME", 1.3, "a phrase about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 1),
-    rule("REMOVE_ME_2", 1.4, "two phrases about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 2),
-    rule("EXTORTION_2", 3.0, "two phrases of extortion", |e| e.phrases.of(Topic::Extortion) >= 2),
-    rule("GREETING", 1.6, "a greeting without a name", |e| e.phrases.of(Topic::Greeting) >= 1),
+    ("WINDFALL_2", 0.9, "two phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 2),
+    ("WINDFALL_4", 3.2, "four phrases about money for you", |e| e.phrases.of(Topic::Windfall) >= 4),
+    ("LOAN", 1.9, "a phrase about loans", |e| e.phrases.of(Topic::Loan) >= 1),
+    ("LOAN_2", 1.6, "two phrases about loans", |e| e.phrases.of(Topic::Loan) >= 2),
+    ("PILLS", 1.1, "a phrase about pills", |e| e.phrases.of(Topic::Pills) >= 1),
+    ("PILLS_2", 2.3, "two phrases about pills", |e| e.phrases.of(Topic::Pills) >= 2),
+    ("DATING", 0.3, "a phrase about company", |e| e.phrases.of(Topic::Dating) >= 1),
+    ("DATING_2", 1.7, "two phrases about company", |e| e.phrases.of(Topic::Dating) >= 2),
+    ("PRESSURE", 0.4, "a phrase that presses", |e| e.phrases.of(Topic::Pressure) >= 1),
+    ("PRESSURE_3", 1.1, "three phrases that press", |e| e.phrases.of(Topic::Pressure) >= 3),
+    ("ACCOUNT", 1.9, "a phrase about an account in danger", |e| e.phrases.of(Topic::Account) >= 1),
+    ("ACCOUNT_2", 2.6, "two phrases about an account in danger", |e| e.phrases.of(Topic::Account) >= 2),
+    ("EARN", 1.6, "a phrase about earning from home", |e| e.phrases.of(Topic::Earn) >= 1),
+    ("EARN_2", 1.7, "two phrases about earning from home", |e| e.phrases.of(Topic::Earn) >= 2),
+    ("SELLING_2", 0.8, "two phrases of unasked offers", |e| e.phrases.of(Topic::Selling) >= 2),
+    ("REMOVE_ME", 1.3, "a phrase about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 1),
+    ("REMOVE_ME_2", 1.4, "two phrases about being removed from a list", |e| e.phrases.of(Topic::RemoveMe) >= 2),
+    ("EXTORTION_2", 3.0, "two phrases of extortion", |e| e.phrases.of(Topic::Extortion) >= 2),
+    ("GREETING", 1.6, "a greeting without a name", |e| e.phrases.of(Topic::Greeting) >= 1),
     // What is attached.
-    rule("ATTACHED_PROGRAM", 3.0, "a program is attached", |e| {
+    ("ATTACHED_PROGRAM", 3.0, "a program is attached", |e| {
         let ends =
             [".exe", ".scr", ".pif", ".com", ".bat", ".cmd", ".vbs", ".js", ".jse", ".wsf", ".hta", ".lnk", ".iso"];
         e.attachments.iter().any(|file| ends.iter().any(|end| file.name.ends_with(end)))
     }),
-    rule("ATTACHED_HTML", 2.3, "a web page is attached", |e| {
+    ("ATTACHED_HTML", 2.3, "a web page is attached", |e| {
         e.attachments.iter().any(|file| [".htm", ".html", ".shtml", ".svg"].iter().any(|end| file.name.ends_with(end)))
     }),
-    rule("ATTACHED_DOUBLE_NAME", 3.0, "an attached program says to be a document", |e| {
+    ("ATTACHED_DOUBLE_NAME", 3.0, "an attached program says to be a document", |e| {
         e.attachments.iter().any(|file| {
             [".pdf.", ".doc.", ".docx.", ".jpg.", ".txt."]
                 .iter()
@@ -292,9 +302,9 @@ pub(crate) const RULES: &[Rule] = &[
         })
     }),
     // Signs of the ordinary.
-    rule("IS_REPLY", -2.0, "an answer to other mail", Evidence::is_reply),
-    rule("AUTHENTICATED", -2.0, "the client authenticated", |e| e.authenticated),
-    rule("HAS_PATCH", -2.0, "a patch or a quotation in it", |e| {
+    ("IS_REPLY", -2.0, "an answer to other mail", |e| e.is_reply()),
+    ("AUTHENTICATED", -2.0, "the client authenticated", |e| e.authenticated),
+    ("HAS_PATCH", -2.0, "a patch or a quotation in it", |e| {
         contains(&e.text, "--- a/") || contains(&e.text, " wrote: >")
     }),
 ];
