@@ -5,8 +5,8 @@
 //! the outside (a service, the domain name system, a slot of its stage) does not compute and lets the next one in; when it
 //! goes on it does so at once. Two things bend that:
 //!
-//! - **Long ones do not hold up the others.** Who has computed for [`LONG`] while somebody waits no longer counts as new: the next
-//!   is let in beside it. The guests then share the thread, a millisecond each. No more than [`MOST_BESIDE`] at once; when
+//! - **Long ones do not hold up the others.** Who has computed for [`LONG`] ([`LONG_FOR_ONE`] while only one waits) no longer counts as
+//!   new: the next is let in beside it. The guests then share the thread, a millisecond each. No more than [`MOST_BESIDE`] at once; when
 //!   that refuses somebody it was too many, and it becomes one less, down to [`LEAST_BESIDE`], until nobody is refused any more.
 //! - **Nobody is sent away for a moment's crowd.** A large message, a burst, a machine that had other things to do: such a queue goes by.
 //!   Only when somebody has been late, having waited for more than `queue_time`, for all of [`CROWD`] is it more load than there
@@ -33,6 +33,9 @@ use wasmilter_message::turn::Turn;
 
 /// Who computes longer than this while others wait is one of the long ones. Most messages take less in all stages together.
 const LONG: Duration = Duration::from_millis(10);
+/// The same, while no more than one waits: there is no crowd that would share the processor, only somebody whose neighbour is in a
+/// loop, for example. Above what nearly every message takes; guests yield every millisecond.
+const LONG_FOR_ONE: Duration = Duration::from_millis(2);
 /// Messages that compute at once, at most and …
 const MOST_BESIDE: usize = 8;
 /// … at least. One long message never keeps everybody else out.
@@ -59,8 +62,8 @@ struct State {
     queue: VecDeque<Waiting>,
     /// Since when, and when last, somebody waits or waited for longer than it may; None when nobody did for a while.
     late: Option<(Instant, Instant)>,
-    /// When a message was last let in from the queue, or the queue began.
-    moved: Instant,
+    /// When a message last began to compute, or went on.
+    began: Instant,
 }
 
 struct Waiting {
@@ -87,7 +90,7 @@ impl Turns {
             beside_since: now,
             queue: VecDeque::new(),
             late: None,
-            moved: now,
+            began: now,
         })))
     }
 
@@ -102,16 +105,15 @@ impl Turns {
         let (turn, mut mine) = oneshot::channel();
         let now = Instant::now();
         let end = now.checked_add(patience).unwrap_or(now);
-        self.lock().line_up(Waiting { turn }, now);
-        // It may have come free since somebody looked.
-        self.let_in();
+        self.lock().line_up(Waiting { turn });
         loop {
+            // It may have come free since somebody looked, and who computes may have been at it for long.
+            let next_look = self.look_for_long_ones();
             let now = Instant::now();
-            let next_look = now.checked_add(LONG).unwrap_or(end);
             let look = if now < end { next_look.min(end) } else { next_look };
             match timeout_at(look, &mut mine).await {
                 Ok(turn) => return turn.ok(),
-                Err(_) if Instant::now() < end || !self.lock().is_too_much() => self.look_for_long_ones(),
+                Err(_) if Instant::now() < end || !self.lock().is_too_much() => {}
                 Err(_) => {
                     // When the whole machine stood still, nobody had a chance to look.
                     self.look_for_long_ones();
@@ -147,15 +149,18 @@ impl Turns {
         }
     }
 
-    fn look_for_long_ones(self: &Arc<Self>) {
-        self.lock().look_for_long_ones();
+    /// Gives when to look again.
+    fn look_for_long_ones(self: &Arc<Self>) -> Instant {
+        let next_look = self.lock().look_for_long_ones();
         self.let_in();
+        next_look
     }
 
     fn ticket(self: &Arc<Self>, state: &mut State) -> Arc<Ticket> {
         let number = state.next_number;
         state.next_number = state.next_number.wrapping_add(1);
         state.new = state.new.saturating_add(1);
+        state.began = Instant::now();
         Arc::new(Ticket { turns: Arc::clone(self), number, computing: AtomicUsize::new(1) })
     }
 
@@ -175,6 +180,7 @@ impl Turns {
         let mut state = self.lock();
         let of_its_kind = state.of_its_kind(number);
         *of_its_kind = of_its_kind.saturating_add(1);
+        state.began = Instant::now();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -191,11 +197,8 @@ impl State {
         if number < self.first_new { &mut self.long } else { &mut self.new }
     }
 
-    fn line_up(&mut self, waiting: Waiting, now: Instant) {
+    fn line_up(&mut self, waiting: Waiting) {
         self.forget_the_gone();
-        if self.queue.is_empty() {
-            self.moved = now;
-        }
         self.queue.push_back(waiting);
     }
 
@@ -209,7 +212,6 @@ impl State {
         let newest_first = self.late.is_some_and(|late| was_too_much(late, now));
         while let Some(next) = if newest_first { self.queue.pop_back() } else { self.queue.pop_front() } {
             if !next.turn.is_closed() {
-                self.moved = now;
                 return Some(next);
             }
         }
@@ -234,15 +236,20 @@ impl State {
         }
     }
 
-    fn look_for_long_ones(&mut self) {
+    /// Gives when to look again.
+    fn look_for_long_ones(&mut self) -> Instant {
         let now = Instant::now();
         self.recover(now);
-        let for_long = now.saturating_duration_since(self.moved) >= LONG;
-        if for_long && self.new > 0 && self.new.saturating_add(self.long) < self.beside {
+        let long = if self.queue.len() > 1 { LONG } else { LONG_FOR_ONE };
+        let computes = now.saturating_duration_since(self.began);
+        if computes >= long && self.new > 0 && self.new.saturating_add(self.long) < self.beside {
             self.long = self.long.saturating_add(self.new);
             self.new = 0;
             self.first_new = self.next_number;
         }
+        // Of a crowd each looks only now and then: they are many.
+        let wait = if self.queue.len() > 1 { LONG } else { long.checked_sub(computes).unwrap_or(LONG) };
+        now.checked_add(wait).unwrap_or(now)
     }
 
     fn refused(&mut self) {

@@ -102,6 +102,32 @@ fn a_long_one_does_not_hold_up_the_others() {
     });
 }
 
+/// As beside a guest in a loop, which is stopped and loops again.
+#[test]
+fn one_alone_does_not_wait_for_one_that_is_at_it_already_and_hardly_for_one_that_begins() {
+    paused(async {
+        let policy = acting(|message, _| async move {
+            let long = message.envelope.sender.address() == "long@x";
+            sleep(millis(if long { 100 } else { 1 })).await;
+            Ok(Decision::verdict(Verdict::Next))
+        });
+        let bench = Bench::new(vec![stage("s", &policy)]);
+        bench.verdict().await;
+        let mut hard = mail();
+        hard.transaction.envelope.sender.raw = "<long@x>".to_owned();
+        let judge = bench.pipeline.judge(0);
+        for (after, at_most) in [(0, 4), (1, 3), (2, 2), (5, 2), (50, 2)] {
+            let took = async {
+                sleep(millis(after)).await;
+                let (_, took) = arriving(&bench, 1, Duration::ZERO).await.remove(0);
+                took
+            };
+            let (_, took) = tokio::join!(judge.judge(hard.clone()), took);
+            assert!(took <= millis(at_most), "after {after} ms: {took:?}");
+        }
+    });
+}
+
 /// Five times as much as the processor can do: it works all the time, those let in are as quick as ever but for the wait of one
 /// turn, and the others hear of it soon.
 #[test]
