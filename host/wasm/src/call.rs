@@ -226,6 +226,10 @@ pub(crate) fn store(engine: &Engine, call: Call) -> Store<Call> {
     store
 }
 
+/// How often the others' tasks and what has arrived for them are looked at when a guest has had the thread for a tick. With nothing to do
+/// all of it takes some microseconds.
+const STEPS_OF_OTHERS: u32 = 4;
+
 /// Called at every tick of the clock while the guest runs: ends it after its deadline, and otherwise lets others have
 /// the thread. `yield_now` of tokio and not wasmtime's own way of yielding, which starves the arbiter's other work.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is wasmtime's")]
@@ -235,5 +239,13 @@ fn on_tick(store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline>
     }
     store.data().within_calls()?;
     store.data().within_cpu()?;
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(let_others())))
+}
+
+/// Lets others have the thread, not only for one step: a message goes through several tasks (its session, the stage's actor), and
+/// each of them would wait for the guest anew.
+async fn let_others() {
+    for _step in 0..STEPS_OF_OTHERS {
+        tokio::task::yield_now().await;
+    }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Spinning {
     refused: u64,
     /// How often the guest was stopped, …
     stopped: usize,
-    /// … and how many microseconds after its time limit that was answered: the same percentiles, and the most.
-    late: [u32; 4],
+    /// … and how many microseconds after its time limit that was answered: median and most.
+    late: [u32; 2],
 }
 
 /// A stage that loops on a subject with `bad`, for as long as it may.
@@ -60,14 +60,14 @@ pub(crate) fn measure(round: usize, scale: f64) -> Result<Spinning> {
     let without = traffic::send(&running.socket, &mails, &neighbours)?;
     let (with, spun) = beside_the_loop(&running, &mails, &neighbours)?;
     let late = late(&spun)?;
-    let [p50, p99, p999] = percentiles(&late);
+    let [middle, ..] = percentiles(&late);
     let spinning = Spinning {
         round,
         without: percentiles(&without.whole),
         with: percentiles(&with.whole),
         refused: without.refused + with.refused,
         stopped: late.len(),
-        late: [p50, p99, p999, late.iter().copied().max().unwrap_or(0)],
+        late: [middle, late.iter().copied().max().unwrap_or(0)],
     };
     eprintln!("{spinning:?}");
     Ok(spinning)
@@ -96,11 +96,14 @@ fn beside_the_loop(running: &Running, mails: &[Mail], neighbours: &Load) -> Resu
 /// Microseconds from the time limit to the answer.
 fn late(spun: &Outcome) -> Result<Vec<u32>> {
     let limit = u32::try_from(LIMIT.as_micros())?;
-    let late: Option<Vec<u32>> = spun.end_of_message.iter().map(|took| took.checked_sub(limit)).collect();
-    match late {
-        Some(late) if !late.is_empty() => Ok(late),
-        _ => bail!("the guest did not loop until its time limit: {} of its messages were not accepted", spun.refused),
+    if let Some(early) = spun.end_of_message.iter().find(|took| **took < limit / 2) {
+        bail!("the guest did not loop: a message was answered after {early} µs");
     }
+    if spun.end_of_message.is_empty() {
+        bail!("the guest's messages were not accepted: {}", spun.refused);
+    }
+    // The generator looks at its clock when the message is sent; on a busy machine it may get to that late.
+    Ok(spun.end_of_message.iter().map(|took| took.saturating_sub(limit)).collect())
 }
 
 /// All rounds, and their medians.
@@ -109,15 +112,15 @@ pub(crate) fn table(rounds: &[Spinning]) -> String {
         "### A guest in an endless loop beside {NEIGHBOURS} connections\n\n\
          {NEIGHBOURS} connections with {RATE:.0} messages per second together, whole message in µs, p50 / p99 / p99.9; one more connection \
          whose every message the same stage's guest never returns from, and is stopped after {} ms.\n\n\
-         | round | without the loop | with it | × p99 | not accepted | stopped | late by, µs (and at most) |\n|--:|--:|--:|--:|--:|--:|--:|\n",
+         | round | without the loop | with it | × p99 | not accepted | stopped | late by µs, p50 / at most |\n|--:|--:|--:|--:|--:|--:|--:|\n",
         LIMIT.as_millis()
     );
     for one in rounds {
         let Spinning { round, without, with, refused, stopped, late } = one;
-        let [p50, p99, p999, most] = late;
+        let [middle, most] = late;
         let _infallible = writeln!(
             text,
-            "| {} | {} | {} | {:.2} | {refused} | {stopped} | {p50} / {p99} / {p999} ({most}) |",
+            "| {} | {} | {} | {:.2} | {refused} | {stopped} | {middle} / {most} |",
             round + 1,
             triple(*without),
             triple(*with),
@@ -128,7 +131,7 @@ pub(crate) fn table(rounds: &[Spinning]) -> String {
     let late = median(rounds.iter().map(|one| f64::from(one.late[1])).collect());
     let _infallible = writeln!(
         text,
-        "\nMedians of the rounds: the neighbours' p99 × {times:.2}, the guest stopped {:.1} ms late (p99).\n",
+        "\nMedians of the rounds: the neighbours' p99 × {times:.2}, the guest stopped {:.1} ms late at most.\n",
         late / 1000.0
     );
     text
