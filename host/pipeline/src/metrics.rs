@@ -191,7 +191,7 @@ impl Metrics {
             )?,
             hook_duration: histograms(
                 "wasmilter_hook_duration_seconds",
-                "Time from the question at an envelope hook to its verdict, the wait for a permit included.",
+                "Time from the question at an envelope hook to its verdict, the wait to be let in included.",
                 "hook",
                 &SECONDS,
             )?,
@@ -202,7 +202,7 @@ impl Metrics {
             )?,
             message_wait: histogram(
                 "wasmilter_message_wait_seconds",
-                "Of that, time waited for a permit of the gate; hooks wait as well.",
+                "Of that, time waited to be let in: for a turn at the processor and a permit; hooks wait as well.",
                 &SECONDS,
             )?,
             body_wait: histogram(
@@ -224,11 +224,14 @@ impl Metrics {
             )?,
             messages_in_flight: registered(
                 registry,
-                IntGauge::new("wasmilter_messages_in_flight", "Messages and hooks that hold a permit of the gate.")?,
+                IntGauge::new(
+                    "wasmilter_messages_in_flight",
+                    "Messages and hooks that were let in and have no verdict yet.",
+                )?,
             )?,
             messages_waiting: registered(
                 registry,
-                IntGauge::new("wasmilter_messages_waiting", "Messages and hooks that wait for a permit of the gate.")?,
+                IntGauge::new("wasmilter_messages_waiting", "Messages and hooks that wait to be let in.")?,
             )?,
             host_failures: counter(
                 "wasmilter_host_failures_total",

@@ -66,9 +66,8 @@ struct State {
     began: Instant,
 }
 
-struct Waiting {
-    turn: oneshot::Sender<Arc<Ticket>>,
-}
+/// Tells one who waits that its turn has come.
+type Waiting = oneshot::Sender<Arc<Ticket>>;
 
 /// The turn of a message, until it is dropped.
 pub(crate) struct Ticket {
@@ -105,7 +104,7 @@ impl Turns {
         let (turn, mut mine) = oneshot::channel();
         let now = Instant::now();
         let end = now.checked_add(patience).unwrap_or(now);
-        self.lock().line_up(Waiting { turn });
+        self.lock().line_up(turn);
         loop {
             // It may have come free since somebody looked, and who computes may have been at it for long.
             let next_look = self.look_for_long_ones();
@@ -131,7 +130,7 @@ impl Turns {
     /// How many wait.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().queue.iter().filter(|waiting| !waiting.turn.is_closed()).count()
+        self.lock().queue.iter().filter(|waiting| !waiting.is_closed()).count()
     }
 
     /// Lets the next one in, if there is one and room for it.
@@ -143,7 +142,7 @@ impl Turns {
                 (waiting, self.ticket(&mut state))
             };
             // Who has gone meanwhile gives its turn back as it is dropped.
-            if waiting.turn.send(ticket).is_ok() {
+            if waiting.send(ticket).is_ok() {
                 return;
             }
         }
@@ -211,7 +210,7 @@ impl State {
         let now = Instant::now();
         let newest_first = self.late.is_some_and(|late| was_too_much(late, now));
         while let Some(next) = if newest_first { self.queue.pop_back() } else { self.queue.pop_front() } {
-            if !next.turn.is_closed() {
+            if !next.is_closed() {
                 return Some(next);
             }
         }
@@ -231,7 +230,7 @@ impl State {
 
     /// The oldest lose patience first: what is gone is in front. Who hung up behind them leaves with them.
     fn forget_the_gone(&mut self) {
-        while self.queue.front().is_some_and(|first| first.turn.is_closed()) {
+        while self.queue.front().is_some_and(|first| first.is_closed()) {
             self.queue.pop_front();
         }
     }

@@ -2,10 +2,10 @@
 //! called alike. Work that the host does on other threads (parsing and decoding of what is large) and waiting are not in it.
 //!
 //! The clock that counts is the thread's own (`CLOCK_THREAD_CPUTIME_ID`): what the machine does besides does not count, nor what
-//! the scheduler gave to others. Reading it is a system call, which costs more than many plugins do; so a stretch of work shorter than
-//! [`SHORT`] counts as long as it took on the wall, and a longer one the lesser of that and of what the thread has used
-//! since its clock was last read, [`STALE`] ago at most when the work began. The limit is looked at at every tick of the
-//! sandbox's clock: a guest is ended up to one tick (1 ms) late.
+//! the scheduler gave to others. Reading it is a system call, which costs more than many plugins do. So it is not read for a
+//! call's first [`SHORT`] of work, which count as long as they took on the wall; and when a call gets beyond that at once, it counts as the
+//! lesser of that and of what the thread has used since its clock was last read, [`STALE`] before the work began at
+//! most. The limit is looked at at every tick of the sandbox's clock: a guest is ended up to one tick (1 ms) late.
 
 use nix::time::{ClockId, clock_gettime};
 use std::{
@@ -37,7 +37,7 @@ struct Counts {
     refused: AtomicU32,
 }
 
-/// Work below this is not worth a look at the thread's clock. The system gives a thread's processor to others for longer, mostly.
+/// Less work is not worth a look at the thread's clock. The system gives a thread's processor to others for longer, mostly.
 const SHORT: Duration = Duration::from_micros(500);
 
 /// Other work of the thread that may count as the call's, at most.
@@ -55,7 +55,7 @@ impl Meter {
     pub(crate) async fn measure<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         poll_fn(|context| {
-            begin();
+            self.begin();
             let polled = call.as_mut().poll(context);
             self.count();
             polled
@@ -87,12 +87,22 @@ impl Meter {
         }
     }
 
+    /// The thread begins with work that counts.
+    fn begin(&self) {
+        let now = Instant::now();
+        COUNTED.set(Some(now));
+        let fresh = CLOCK.get().is_some_and(|(read, _)| now.saturating_duration_since(read) < STALE);
+        if self.is_long(Duration::ZERO) || !fresh {
+            CLOCK.set(Some((now, thread_time())));
+        }
+    }
+
     /// Counts what the thread did since it was last counted. Gives what was used in all, in nanoseconds.
     fn count(&self) -> u64 {
         let now = Instant::now();
         let wall = COUNTED.replace(Some(now)).map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        let mut used = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-        if wall >= SHORT {
+        let mut used = nanoseconds(wall);
+        if self.is_long(wall) {
             let clock = thread_time();
             let before = CLOCK.replace(Some((now, clock))).map(|(_, before)| before).unwrap_or_default();
             used = used.min(clock.saturating_sub(before));
@@ -101,22 +111,21 @@ impl Meter {
         self.0.spent.store(spent, Ordering::Relaxed);
         spent
     }
+
+    /// Whether the call has used so much that a look at the thread's clock does not count; `more`: what it may have used besides.
+    fn is_long(&self, more: Duration) -> bool {
+        self.0.spent.load(Ordering::Relaxed).saturating_add(nanoseconds(more)) >= nanoseconds(SHORT)
+    }
 }
 
-/// The thread begins with work that counts.
-fn begin() {
-    let now = Instant::now();
-    COUNTED.set(Some(now));
-    let fresh = CLOCK.get().is_some_and(|(read, _)| now.saturating_duration_since(read) < STALE);
-    if !fresh {
-        CLOCK.set(Some((now, thread_time())));
-    }
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The thread's processor time in nanoseconds; 0 where there is no such clock, and then there is no such limit.
 fn thread_time() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    nanoseconds(time)
 }
 
 #[cfg(test)]

@@ -214,23 +214,10 @@ impl Session {
             self.frame(b'T', &[]);
             self.go_on(step::NO_REPLY_DATA)?;
         }
-        if self.wanted(step::NO_HEADERS) {
-            for field in &mail.fields {
-                self.frame(b'L', &[field]);
-                self.go_on(step::NO_REPLY_HEADER)?;
-            }
-        }
-        if self.wanted(step::NO_END_OF_HEADER) {
-            self.frame(b'N', &[]);
-            self.go_on(step::NO_REPLY_END_OF_HEADER)?;
-        }
-        if self.wanted(step::NO_BODY) {
-            for chunk in mail.body.chunks(CHUNK) {
-                self.frame(b'B', &[chunk]);
-                if self.go_on(step::NO_REPLY_BODY)? == Some(b's') {
-                    break;
-                }
-            }
+        if let Some(verdict) = self.content(mail)? {
+            self.frame(b'A', &[]);
+            self.flush()?;
+            return Ok((verdict, Instant::now()));
         }
         self.macros(b'E', &["i", queue_id]);
         self.frame(b'E', &[]);
@@ -246,6 +233,35 @@ impl Session {
         }
     }
 
+    /// Header fields and body; gives a verdict on the message that does not wait for its end.
+    fn content(&mut self, mail: &Mail) -> Result<Option<u8>> {
+        if self.wanted(step::NO_HEADERS) {
+            for field in &mail.fields {
+                self.frame(b'L', &[field]);
+                if let Some(verdict) = self.step(step::NO_REPLY_HEADER)?.filter(|letter| *letter != b'c') {
+                    return Ok(Some(verdict));
+                }
+            }
+        }
+        if self.wanted(step::NO_END_OF_HEADER) {
+            self.frame(b'N', &[]);
+            if let Some(verdict) = self.step(step::NO_REPLY_END_OF_HEADER)?.filter(|letter| *letter != b'c') {
+                return Ok(Some(verdict));
+            }
+        }
+        if self.wanted(step::NO_BODY) {
+            for chunk in mail.body.chunks(CHUNK) {
+                self.frame(b'B', &[chunk]);
+                match self.step(step::NO_REPLY_BODY)? {
+                    None | Some(b'c') => {}
+                    Some(b's') => break,
+                    verdict => return Ok(verdict),
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn quit(mut self) -> Result<()> {
         self.frame(b'Q', &[]);
         self.flush()
@@ -255,8 +271,16 @@ impl Session {
         self.steps & no == 0
     }
 
-    /// Waits for a reply where one is due: to go on, or to skip the rest of the body.
-    fn go_on(&mut self, no_reply: u32) -> Result<Option<u8>> {
+    /// Waits for a reply where one is due, which must be to go on.
+    fn go_on(&mut self, no_reply: u32) -> Result<()> {
+        match self.step(no_reply)? {
+            None | Some(b'c') => Ok(()),
+            Some(other) => bail!("a step was answered with {:?}", char::from(other)),
+        }
+    }
+
+    /// Waits for a reply where one is due: to go on, to skip the rest of the body, or a verdict.
+    fn step(&mut self, no_reply: u32) -> Result<Option<u8>> {
         if self.steps & no_reply != 0 {
             if self.out.len() > BUFFER {
                 self.flush()?;
@@ -264,7 +288,7 @@ impl Session {
             return Ok(None);
         }
         match self.reply()?.0 {
-            letter @ (b'c' | b's') => Ok(Some(letter)),
+            letter @ (b'c' | b's' | b'a' | b'd' | b'r' | b't' | b'y') => Ok(Some(letter)),
             other => bail!("a step was answered with {:?}", char::from(other)),
         }
     }

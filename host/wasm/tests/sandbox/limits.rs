@@ -141,7 +141,8 @@ async fn only_the_calls_own_processor_time_counts() {
         assert_eq!(outcome.unwrap_err().cause, Cause::Cpu);
     }
     let used = worked() - before;
-    assert!((Duration::from_millis(900)..Duration::from_millis(1200)).contains(&used), "{used:?}");
+    // Less some milliseconds at the beginning of each, when the clock is not looked at closely.
+    assert!((Duration::from_millis(880)..Duration::from_millis(1200)).contains(&used), "{used:?}");
 }
 
 #[tokio::test]
