@@ -299,8 +299,10 @@ fn wasmilter(scratch: &Scratch, socket: &Path, stages: &str) -> Result<Server> {
     if !binary.exists() {
         bail!("{} is missing; `cargo xtask bench` builds it", binary.display());
     }
-    let certificates = scratch.directory("certificates").display().to_string();
-    let config = configuration(socket, stages).replace("CERTIFICATES", &certificates);
+    // Always the same place: it is in the plugin's configuration, and so in what the cache of compiled code goes by.
+    let certificates = corpus::repository().join("target/bench/certificates");
+    fs::create_dir_all(&certificates)?;
+    let config = configuration(socket, stages).replace("CERTIFICATES", &certificates.display().to_string());
     let config = scratch.write("wasmilter.toml", config);
     Ok(start(Command::new(binary).arg("serve").arg("--config").arg(config), scratch, "wasmilter"))
 }
