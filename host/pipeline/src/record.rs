@@ -57,7 +57,8 @@ pub struct StageRecord {
     pub limit: Option<Limit>,
     /// Kinds of its edits, in order.
     pub edits: Vec<&'static str>,
-    /// How long before the verdict its turn began: stages follow each other, and the last one ends with the verdict.
+    /// How long before the verdict its turn began: stages follow each other, those of a group begin together, and the last to end ends with
+    /// the verdict.
     pub before_verdict: Duration,
     /// Waiting for a slot, and the call.
     pub took: Duration,
@@ -86,13 +87,16 @@ impl Record {
     }
 }
 
+/// The stages with the time when each began. Those of a group began together.
 fn in_time(stages: &[StageTrace]) -> Vec<StageRecord> {
-    let mut records: Vec<StageRecord> = stages.iter().map(StageRecord::new).collect();
+    let mut records = Vec::with_capacity(stages.len());
     let mut before_verdict = Duration::ZERO;
-    for record in records.iter_mut().rev() {
-        before_verdict = before_verdict.saturating_add(record.took);
-        record.before_verdict = before_verdict;
+    for step in stages.chunk_by(|one, next| one.group.is_some() && one.group == next.group).rev() {
+        let longest = step.iter().map(|trace| trace.took).max().unwrap_or_default();
+        before_verdict = before_verdict.saturating_add(longest);
+        records.extend(step.iter().rev().map(|trace| StageRecord { before_verdict, ..StageRecord::new(trace) }));
     }
+    records.reverse();
     records
 }
 
@@ -112,5 +116,45 @@ impl StageRecord {
             waited: trace.waited,
             used: trace.used,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(name: &str, group: Option<&str>, milliseconds: u64) -> StageTrace {
+        StageTrace {
+            name: Arc::from(name),
+            plugin: Arc::from("test"),
+            group: group.map(Arc::from),
+            condition: None,
+            ran: true,
+            dropped: false,
+            shadow: false,
+            verdict: None,
+            edits: Vec::new(),
+            facts: Vec::new(),
+            failure: None,
+            took: Duration::from_millis(milliseconds),
+            waited: Duration::ZERO,
+            used: Used::default(),
+        }
+    }
+
+    #[test]
+    fn stages_of_a_group_began_together() {
+        let stages = [
+            stage("first", None, 1),
+            stage("slow", Some("scanners"), 30),
+            stage("quick", Some("scanners"), 5),
+            stage("last", None, 2),
+        ];
+        let began: Vec<(String, u128)> = in_time(&stages)
+            .iter()
+            .map(|record| (record.name.to_string(), record.before_verdict.as_millis()))
+            .collect();
+        let expected = [("first", 33), ("slow", 32), ("quick", 32), ("last", 2)];
+        assert_eq!(began, expected.map(|(name, before)| (name.to_owned(), before)));
     }
 }
