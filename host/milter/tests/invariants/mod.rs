@@ -232,7 +232,14 @@ fn check(steps: &[Step], replies: &[(u8, Vec<u8>)]) {
     // Until somebody offers something, nothing is answered.
     let mut negotiated = None;
     let mut sure = true;
+    let idle = Settings::default().idle;
+    let mut silent = Duration::ZERO;
     for step in steps {
+        silent = if let Step::Silence(time) = step { silent + *time } else { Duration::ZERO };
+        if silent >= idle {
+            // Several silences make one that is too long: the door may have closed the connection.
+            sure = false;
+        }
         let kind = match step {
             Step::Command(kind, data) if *kind == b'O' && negotiated.is_none() && sure => {
                 if u32::from_be_bytes(data[..4].try_into().unwrap()) < 2 {
