@@ -11,27 +11,47 @@ use wasmilter_sdk::{
 /// the comparison: mail programs rewrap lines, put `>` before them, turn quotes and spaces into others, and make HTML of
 /// text.
 #[derive(Debug, Default)]
-pub(crate) struct Words(Vec<String>);
+pub(crate) struct Words {
+    pieces: Vec<String>,
+    /// Its longest words, in lower case: a text without one of them needs no closer look.
+    longest: Vec<String>,
+}
+
+/// The shortest word of ASCII that is worth looking for by itself.
+const LONG: usize = 5;
+/// As many of them are looked for.
+const MOST_LONG: usize = 3;
 
 impl Words {
     pub(crate) fn of(template: &Template) -> Self {
-        Self(template.literals().map(letters_and_digits).filter(|piece| !piece.is_empty()).collect())
+        let words = template.literals().flat_map(|literal| literal.split(|c: char| !c.is_ascii_alphabetic()));
+        let mut longest: Vec<String> = words.filter(|word| word.len() >= LONG).map(str::to_ascii_lowercase).collect();
+        longest.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        longest.dedup();
+        longest.truncate(MOST_LONG);
+        let pieces = template.literals().map(letters_and_digits).filter(|piece| !piece.is_empty()).collect();
+        Self { pieces, longest }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pieces.is_empty()
     }
 
     /// Letters and digits in all.
     pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(|piece| piece.chars().count()).sum()
+        self.pieces.iter().map(|piece| piece.chars().count()).sum()
     }
 
     /// Whether all pieces are in `text`, in their order.
     pub(crate) fn are_in(&self, text: &str, html: bool) -> bool {
+        // No mail program breaks a word of ASCII, or writes its letters otherwise than in small and capital letters.
+        let lower = text.to_ascii_lowercase();
+        if !self.longest.iter().all(|word| memmem::find(lower.as_bytes(), word.as_bytes()).is_some()) {
+            return false;
+        }
         let text = if html { letters_and_digits(&text_of_html(text)) } else { letters_and_digits(text) };
         let mut rest = text.as_bytes();
-        self.0.iter().all(|piece| match memmem::find(rest, piece.as_bytes()) {
+        self.pieces.iter().all(|piece| match memmem::find(rest, piece.as_bytes()) {
             Some(at) => {
                 rest = rest.get(at.saturating_add(piece.len())..).unwrap_or_default();
                 true
@@ -75,12 +95,18 @@ fn push_letters_and_digits(result: &mut Vec<u8>, plain: &[u8]) {
 fn text_of_html(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
-    while let Some((before, tag)) = rest.split_once('<') {
+    while let Some((before, tag)) = cut(rest, b'<') {
         push_resolved(&mut text, before);
         rest = after_tag(tag);
     }
     push_resolved(&mut text, rest);
     text
+}
+
+/// As `str::split_once`, which takes several times as long.
+fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(at, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
 /// What follows a tag whose `<` was read already, with everything that belongs to a comment, script or style.
@@ -91,17 +117,20 @@ fn after_tag(tag: &str) -> &str {
     for (name, end) in [("script", "</script"), ("style", "</style")] {
         let named = tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         if named {
-            // ASCII lower case has the same length, so that places agree.
-            let at = tag.to_ascii_lowercase().find(end);
+            let is_end = |at: &usize| {
+                let behind = tag.get(*at..).and_then(|rest| rest.get(..end.len()));
+                behind.is_some_and(|behind| behind.eq_ignore_ascii_case(end))
+            };
+            let at = memchr::memchr_iter(b'<', tag.as_bytes()).find(is_end);
             let after = at.and_then(|at| tag.get(at..)).unwrap_or("");
-            return after.split_once('>').map_or("", |(_, after)| after);
+            return cut(after, b'>').map_or("", |(_, after)| after);
         }
     }
-    tag.split_once('>').map_or("", |(_, after)| after)
+    cut(tag, b'>').map_or("", |(_, after)| after)
 }
 
 fn push_resolved(text: &mut String, mut piece: &str) {
-    while let Some((before, reference)) = piece.split_once('&') {
+    while let Some((before, reference)) = cut(piece, b'&') {
         text.push_str(before);
         // Longest name that matters has 6 letters; what is no reference stays.
         let end = reference.char_indices().take(10).find(|(_, character)| *character == ';').map(|(at, _)| at);

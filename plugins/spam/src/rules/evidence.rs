@@ -33,7 +33,7 @@ pub(crate) struct Evidence<'m> {
     pub(crate) authenticated: bool,
     /// Readable text, HTML without its tags, in lower case, white space made single.
     pub(crate) text: String,
-    /// HTML as written, in lower case.
+    /// HTML as written, its ASCII in lower case.
     pub(crate) html: String,
     pub(crate) has_plain: bool,
     pub(crate) has_html: bool,
@@ -110,7 +110,8 @@ impl<'m> Evidence<'m> {
             if html {
                 evidence.has_html = true;
                 written.push_str(&without_tags(&text));
-                evidence.html.push_str(&text.to_lowercase());
+                // What rules look for in it is ASCII.
+                evidence.html.push_str(&text.to_ascii_lowercase());
             } else {
                 evidence.has_plain = true;
                 written.push_str(&text);
@@ -164,50 +165,72 @@ fn gtube() -> String {
 
 /// HTML without tags, comments, styles and scripts; the usual entities decoded. Good enough to look for phrases.
 fn without_tags(html: &str) -> String {
-    let mut text = String::with_capacity(html.len() / 2);
+    let mut text = String::with_capacity(html.len());
     let mut rest = html;
-    while let Some(at) = rest.find('<') {
+    while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         let (before, tag) = rest.split_at(at);
-        text.push_str(before);
-        let name: String =
-            tag.chars().skip(1).take_while(|c| c.is_ascii_alphanumeric() || "!-/".contains(*c)).take(8).collect();
-        let name = name.to_ascii_lowercase();
-        let end = match name.as_str() {
-            name if name.starts_with("!--") => "-->",
-            "style" => "</style>",
-            "script" => "</script>",
-            _ => ">",
-        };
+        push_decoded(&mut text, before);
+        let name = tag_name(tag);
+        let is = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
         // Words on both sides of a block are words of their own; a bold letter in a word is not.
-        if !matches!(name.as_str(), "b" | "/b" | "i" | "/i" | "span" | "/span" | "font" | "/font" | "u" | "/u") {
+        if !["b", "/b", "i", "/i", "span", "/span", "font", "/font", "u", "/u"].into_iter().any(is) {
             text.push(' ');
         }
-        rest = match find_ignoring_case(tag, end) {
-            Some(at) => tag.get(at.saturating_add(end.len())..).unwrap_or_default(),
-            None => "",
+        let behind = if name.starts_with(b"!--") {
+            memchr::memmem::find(tag.as_bytes(), b"-->").map(|at| at.saturating_add(3))
+        } else if is("style") {
+            behind_end_tag(tag, "</style>")
+        } else if is("script") {
+            behind_end_tag(tag, "</script>")
+        } else {
+            memchr::memchr(b'>', tag.as_bytes()).map(|at| at.saturating_add(1))
         };
+        rest = behind.and_then(|at| tag.get(at..)).unwrap_or_default();
     }
-    text.push_str(rest);
-    for (entity, character) in [
-        ("&nbsp;", " "),
-        ("&#39;", "'"),
-        ("&quot;", "\""),
-        ("&rsquo;", "'"),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&amp;", "&"),
-    ] {
-        if text.contains(entity) {
-            text = text.replace(entity, character);
-        }
-    }
+    push_decoded(&mut text, rest);
     text
 }
 
-/// Where an ASCII text in lower case begins, whatever the case it is written in.
-fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
-    let wanted = wanted.as_bytes();
-    text.as_bytes().windows(wanted.len()).position(|window| window.eq_ignore_ascii_case(wanted))
+/// The name of a tag that begins here, as far as it matters; with a slash for one that closes.
+fn tag_name(tag: &str) -> &[u8] {
+    let behind = tag.as_bytes().get(1..).unwrap_or_default();
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!-/".contains(byte);
+    let length = behind.iter().take(8).take_while(|byte| is_of_name(byte)).count();
+    behind.get(..length).unwrap_or_default()
+}
+
+/// Where what follows an element begins; `end`: its last tag in lower case.
+fn behind_end_tag(text: &str, end: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'<', bytes).find_map(|at| {
+        let behind = at.checked_add(end.len())?;
+        bytes.get(at..behind)?.eq_ignore_ascii_case(end.as_bytes()).then_some(behind)
+    })
+}
+
+/// What is written instead of characters in HTML, as far as it matters.
+const ENTITIES: [(&str, char); 7] = [
+    ("&nbsp;", ' '),
+    ("&#39;", '\''),
+    ("&quot;", '"'),
+    ("&rsquo;", '\''),
+    ("&lt;", '<'),
+    ("&gt;", '>'),
+    ("&amp;", '&'),
+];
+
+/// Appends a text of HTML, with entities decoded.
+fn push_decoded(text: &mut String, html: &str) {
+    let mut rest = html;
+    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
+        let (before, entity) = rest.split_at(at);
+        text.push_str(before);
+        let known = ENTITIES.iter().find_map(|(name, c)| Some((entity.strip_prefix(name)?, *c)));
+        let (behind, c) = known.unwrap_or((entity.get(1..).unwrap_or_default(), '&'));
+        text.push(c);
+        rest = behind;
+    }
+    text.push_str(rest);
 }
 
 /// Lower case, white space made single, typographic apostrophes made plain.
@@ -277,9 +300,15 @@ fn has_only_single_spaces(piece: &[u8; 16]) -> bool {
 
 #[allow(clippy::cast_precision_loss, reason = "at most some 500 000")]
 fn share_of_capitals(text: &str) -> f64 {
-    let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
-    let capitals = text.bytes().filter(u8::is_ascii_uppercase).count();
+    let letters = count(text, |byte| byte.is_ascii_alphabetic());
+    let capitals = count(text, |byte| byte.is_ascii_uppercase());
     if letters < 200 { 0.0 } else { capitals as f64 / letters as f64 }
+}
+
+/// How many bytes are of a kind. Counted in a byte at first, so that the compiler looks at many at once.
+fn count(text: &str, kind: impl Fn(u8) -> bool) -> usize {
+    let in_piece = |piece: &[u8]| piece.iter().fold(0_u8, |sum, byte| sum.saturating_add(u8::from(kind(*byte))));
+    text.as_bytes().chunks(128).map(|piece| usize::from(in_piece(piece))).sum()
 }
 
 #[cfg(test)]
@@ -291,6 +320,16 @@ mod tests {
         let html = "<STYLE>p{}</Style><p>cl<b>i</b>ck<!-- <x> -->&nbsp;here</p><script>x<y</script>now &amp; then<br";
         assert_eq!(searchable(&without_tags(html)).trim(), "click here now & then");
         assert_eq!(without_tags("a < b"), "a  ");
+        assert_eq!(without_tags("x & y &amp;lt; &copy; &"), "x & y &lt; &copy; &");
+        assert_eq!(without_tags("a<!-- > -->b<!--c"), "a b ");
+        assert_eq!(without_tags("a<sc\u{f6}>b<"), "a b ");
+    }
+
+    #[test]
+    fn letters_are_counted_in_pieces() {
+        let text = "aB, ".repeat(99);
+        assert_eq!(count(&text, |byte| byte.is_ascii_alphabetic()), 198);
+        assert!(share_of_capitals(&text) < 0.1 && (share_of_capitals(&"aB, ".repeat(100)) - 0.5).abs() < 1e-9);
     }
 
     #[test]
