@@ -13,7 +13,9 @@
 //!   is processor.
 //! - **Newest first, then.** Usually who came first is next. Under such a load first come would be served only after all of
 //!   `queue_time`; so the newest goes first: those let in have waited least, and the oldest are told to come again. It is over when
-//!   nobody was late for [`RECOVERY`].
+//!   nobody was late for [`RECOVERY`]. Who has been overtaken for [`STALE`] is no longer quick, whatever happens, and goes in only once
+//!   nobody else has come for [`LULL`]: crowds of clients that were told to come again do so at the same moment, and what they leave
+//!   behind would be let in late while the next ones are on their way.
 //!
 //! Nothing here depends on how much a message computes: nobody has to know in advance what the machine can do.
 
@@ -42,6 +44,10 @@ const MOST_BESIDE: usize = 8;
 const LEAST_BESIDE: usize = 2;
 /// For so long a queue may be too long before anybody is told to come again.
 const CROWD: Duration = Duration::from_secs(1);
+/// Under a load that is too much: who has waited for so long has been overtaken by many …
+const STALE: Duration = Duration::from_millis(2);
+/// … and goes in when the processor has had nothing to do for so long.
+const LULL: Duration = Duration::from_millis(1);
 /// After so long without a refusal one more may compute at once.
 const RECOVERY: Duration = Duration::from_secs(1);
 
@@ -64,10 +70,16 @@ struct State {
     late: Option<(Instant, Instant)>,
     /// When a message last began to compute, or went on.
     began: Instant,
+    /// When one last ended, or paused.
+    ended: Instant,
 }
 
-/// Tells one who waits that its turn has come.
-type Waiting = oneshot::Sender<Arc<Ticket>>;
+/// One who waits.
+struct Waiting {
+    since: Instant,
+    /// Tells it that its turn has come.
+    turn: oneshot::Sender<Arc<Ticket>>,
+}
 
 /// The turn of a message, until it is dropped.
 pub(crate) struct Ticket {
@@ -90,6 +102,7 @@ impl Turns {
             queue: VecDeque::new(),
             late: None,
             began: now,
+            ended: now,
         })))
     }
 
@@ -104,7 +117,7 @@ impl Turns {
         let (turn, mut mine) = oneshot::channel();
         let now = Instant::now();
         let end = now.checked_add(patience).unwrap_or(now);
-        self.lock().line_up(turn);
+        self.lock().line_up(Waiting { since: now, turn });
         loop {
             // It may have come free since somebody looked, and who computes may have been at it for long.
             let next_look = self.look_for_long_ones();
@@ -130,7 +143,7 @@ impl Turns {
     /// How many wait.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().queue.iter().filter(|waiting| !waiting.is_closed()).count()
+        self.lock().queue.iter().filter(|waiting| !waiting.turn.is_closed()).count()
     }
 
     /// Lets the next one in, if there is one and room for it.
@@ -142,7 +155,7 @@ impl Turns {
                 (waiting, self.ticket(&mut state))
             };
             // Who has gone meanwhile gives its turn back as it is dropped.
-            if waiting.send(ticket).is_ok() {
+            if waiting.turn.send(ticket).is_ok() {
                 return;
             }
         }
@@ -168,6 +181,7 @@ impl Turns {
             let mut state = self.lock();
             let of_its_kind = state.of_its_kind(number);
             *of_its_kind = of_its_kind.saturating_sub(1);
+            state.ended = Instant::now();
             !state.queue.is_empty()
         };
         if crowded {
@@ -210,9 +224,15 @@ impl State {
         let now = Instant::now();
         let newest_first = self.late.is_some_and(|late| was_too_much(late, now));
         while let Some(next) = if newest_first { self.queue.pop_back() } else { self.queue.pop_front() } {
-            if !next.is_closed() {
-                return Some(next);
+            if next.turn.is_closed() {
+                continue;
             }
+            let since = |when| now.saturating_duration_since(when);
+            if newest_first && since(next.since) >= STALE && since(self.ended) < LULL {
+                self.queue.push_back(next);
+                return None;
+            }
+            return Some(next);
         }
         None
     }
@@ -230,7 +250,7 @@ impl State {
 
     /// The oldest lose patience first: what is gone is in front. Who hung up behind them leaves with them.
     fn forget_the_gone(&mut self) {
-        while self.queue.front().is_some_and(|first| first.is_closed()) {
+        while self.queue.front().is_some_and(|first| first.turn.is_closed()) {
             self.queue.pop_front();
         }
     }
@@ -247,7 +267,8 @@ impl State {
             self.first_new = self.next_number;
         }
         // Of a crowd each looks only now and then: they are many.
-        let wait = if self.queue.len() > 1 { LONG } else { long.checked_sub(computes).unwrap_or(LONG) };
+        let wait = if self.queue.len() > 1 { LONG } else { long.saturating_sub(computes) };
+        let wait = if wait.is_zero() { LONG } else { wait };
         now.checked_add(wait).unwrap_or(now)
     }
 

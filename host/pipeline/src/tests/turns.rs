@@ -24,8 +24,18 @@ const fn millis(millis: u64) -> Duration {
 
 /// A message every so often, `number` of them. Gives what became of each and how long it took.
 async fn arriving(bench: &Bench, number: u32, every: Duration) -> Vec<(JudgedMessage, Duration)> {
+    arriving_together(bench, number, 1, every).await
+}
+
+/// So many at the same moment, every so often, until there were `number` of them.
+async fn arriving_together(
+    bench: &Bench,
+    number: u32,
+    together: u32,
+    every: Duration,
+) -> Vec<(JudgedMessage, Duration)> {
     join_all((0..number).map(|number| async move {
-        sleep(every * number).await;
+        sleep(every * (number / together)).await;
         let came = Instant::now();
         (bench.judge().await, came.elapsed())
     }))
@@ -148,6 +158,39 @@ fn under_overload_those_let_in_are_quick_and_the_others_are_told_soon() {
         assert!(bench.metric("wasmilter_messages_waiting") == 0.0);
         let (after, _) = sorted(&arriving(&bench, 100, millis(6)).await);
         assert!(after.len() == 100 && after[99] <= millis(6), "it is over when it is over: {:?}", after.last());
+    });
+}
+
+/// Who is told to come again does so, all at the same moment: what such a crowd leaves behind is not let in as soon as the crowd is
+/// over, when the next one is on its way. Once the load is what can be done, however unevenly it comes, nobody is refused any more.
+#[test]
+fn crowds_under_overload_leave_few_late_ones_and_it_ends_when_the_load_does() {
+    paused(async {
+        let bench = Bench::new(vec![stage("s", &busy(millis(5)))]);
+        // Of 60 at once 16 are possible until the next 60 come.
+        let judged = arriving_together(&bench, 60 * 50, 60, millis(80)).await;
+        let (let_in, refused) = sorted(&judged[60 * 20..]);
+        let late = let_in.iter().filter(|took| **took > millis(15)).count();
+        // Were they let in as soon as there is time, 13 of every crowd would be late ones.
+        assert!(late < 30 * 8, "{late} late ones, {} let in, {} refused", let_in.len(), refused.len());
+        // Two thirds of what can be done, in uneven steps (a generator after Lehmer).
+        let mut state = 1_u64;
+        let mut came = Duration::ZERO;
+        let uneven = (0..3_000).map(|_| {
+            state = state * 48_271 % 0x7fff_ffff;
+            #[allow(clippy::cast_precision_loss, reason = "31 bits")]
+            let chance = state as f64 / 2_147_483_647.0;
+            came += Duration::from_secs_f64(-chance.ln() / 120.0);
+            let (bench, at) = (&bench, came);
+            async move {
+                sleep(at).await;
+                let began = Instant::now();
+                (bench.judge().await, began.elapsed())
+            }
+        });
+        let judged = join_all(uneven).await;
+        let (_, refused) = sorted(&judged[500..]);
+        assert!(refused.is_empty(), "{} refused", refused.len());
     });
 }
 
