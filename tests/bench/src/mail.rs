@@ -26,6 +26,9 @@ pub(crate) enum Kind {
     /// Real mail: the shared corpus where it is unpacked, otherwise the messages of tests/corpus.
     #[value(name = "corpus")]
     Corpus,
+    /// Real mail of about 100 kB: of the same corpus what has 60 to 200 kB.
+    #[value(name = "corpus-100k")]
+    CorpusLarge,
 }
 
 impl Kind {
@@ -35,6 +38,7 @@ impl Kind {
             Self::Attachment => "100 kB",
             Self::Large => "2 MB",
             Self::Corpus => "corpus",
+            Self::CorpusLarge => "corpus, 60 to 200 kB",
         }
     }
 
@@ -42,7 +46,7 @@ impl Kind {
     pub(crate) fn messages(self) -> u64 {
         match self {
             Self::Plain | Self::Corpus => 4_000,
-            Self::Attachment => 1_500,
+            Self::Attachment | Self::CorpusLarge => 1_500,
             Self::Large => 160,
         }
     }
@@ -52,13 +56,9 @@ impl Kind {
             Self::Plain => vec![plain(4_000)],
             Self::Attachment => vec![with_attachment(100_000)],
             Self::Large => vec![with_attachment(2_000_000)],
-            Self::Corpus => {
-                let shared: Vec<Vec<u8>> = corpus::shared(8).into_iter().map(|specimen| specimen.message).collect();
-                if shared.is_empty() {
-                    corpus::own().into_iter().map(|specimen| specimen.message).collect()
-                } else {
-                    shared
-                }
+            Self::Corpus => real(8),
+            Self::CorpusLarge => {
+                real(1).into_iter().filter(|message| (60_000..200_000).contains(&message.len())).collect()
             }
         };
         if messages.is_empty() {
@@ -73,6 +73,15 @@ impl Mail {
     pub(crate) fn large(bytes: usize) -> Self {
         cut(&with_attachment(bytes))
     }
+}
+
+/// Every so-manieth message of the shared corpus, or, where that is not unpacked, our own.
+fn real(step: usize) -> Vec<Vec<u8>> {
+    let mut specimens = corpus::shared(step);
+    if specimens.is_empty() {
+        specimens = corpus::own();
+    }
+    specimens.into_iter().map(|specimen| specimen.message).collect()
 }
 
 const HEAD: &str = "\

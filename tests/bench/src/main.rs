@@ -10,6 +10,7 @@ mod footprint;
 mod mail;
 mod overload;
 mod postfix;
+mod processors;
 mod report;
 mod scaling;
 mod spinning;
