@@ -267,8 +267,8 @@ impl State {
             self.first_new = self.next_number;
         }
         // Of a crowd each looks only now and then: they are many.
-        let wait = if self.queue.len() > 1 { LONG } else { long.saturating_sub(computes) };
-        let wait = if wait.is_zero() { LONG } else { wait };
+        let until_long = long.checked_sub(computes).filter(|left| !left.is_zero() && self.queue.len() <= 1);
+        let wait = until_long.unwrap_or(LONG);
         now.checked_add(wait).unwrap_or(now)
     }
 

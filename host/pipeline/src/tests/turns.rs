@@ -34,8 +34,13 @@ async fn arriving_together(
     together: u32,
     every: Duration,
 ) -> Vec<(JudgedMessage, Duration)> {
-    join_all((0..number).map(|number| async move {
-        sleep(every * (number / together)).await;
+    arriving_at(bench, (0..number).map(|number| every * (number / together))).await
+}
+
+/// One at each of these times from now.
+async fn arriving_at(bench: &Bench, times: impl Iterator<Item = Duration>) -> Vec<(JudgedMessage, Duration)> {
+    join_all(times.map(|at| async move {
+        sleep(at).await;
         let came = Instant::now();
         (bench.judge().await, came.elapsed())
     }))
@@ -181,14 +186,9 @@ fn crowds_under_overload_leave_few_late_ones_and_it_ends_when_the_load_does() {
             #[allow(clippy::cast_precision_loss, reason = "31 bits")]
             let chance = state as f64 / 2_147_483_647.0;
             came += Duration::from_secs_f64(-chance.ln() / 120.0);
-            let (bench, at) = (&bench, came);
-            async move {
-                sleep(at).await;
-                let began = Instant::now();
-                (bench.judge().await, began.elapsed())
-            }
+            came
         });
-        let judged = join_all(uneven).await;
+        let judged = arriving_at(&bench, uneven).await;
         let (_, refused) = sorted(&judged[500..]);
         assert!(refused.is_empty(), "{} refused", refused.len());
     });
